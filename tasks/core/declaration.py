@@ -1,0 +1,260 @@
+"""`maintenance.yaml`: which tables are maintained, how, why, and who owns them.
+
+Belongs here: the strict models, reading the file, looking a declared object up by name.
+Keep out: deciding anything from it (the rooms' pure modules) and the environment (`settings`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+from zoneinfo import ZoneInfo
+
+import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from tasks.core.errors import InvalidDeclaration, NotDeclared
+from tasks.core.names import Relation, require_name
+from tasks.core.settings import settings
+
+_T = TypeVar("_T")
+_DURATION = re.compile(r"P(?=\d|T\d)(\d+W)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+S)?)?")
+
+
+def _duration(value: object) -> object:
+    """Accept ISO 8601 in weeks, days, hours, minutes and seconds: months and years have no fixed length."""
+    if isinstance(value, timedelta):
+        return value
+    if not isinstance(value, str) or not _DURATION.fullmatch(value):
+        reason = "a duration is written in ISO 8601 with weeks, days, hours, minutes or seconds, such as P90D or PT15M"
+        raise ValueError(reason)
+    return value
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError) as error:
+        reason = f"'{value}' is not a time zone of the IANA database, such as UTC or Europe/London"
+        raise ValueError(reason) from error
+    return value
+
+
+def _relation(value: str) -> str:
+    return str(Relation.parse(value))
+
+
+def _expression(value: str) -> str:
+    """Refuse what could end the statement: an index definition is one clause."""
+    if ";" in value or "--" in value:
+        reason = "an index definition holds neither ';' nor '--'"
+        raise ValueError(reason)
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Zone = Annotated[str, AfterValidator(_zone)]
+RelationName = Annotated[str, AfterValidator(_relation)]
+Name = Annotated[str, AfterValidator(require_name)]
+Clause = Annotated[str, AfterValidator(_expression)]
+Interval = Literal["hour", "day", "week", "month", "quarter", "year"]
+FlowName = Annotated[str, Field(pattern=r"^[a-z_]+$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _Owned(_Strict):
+    why: str = Field(min_length=1, description="Why this is maintained; read by the next person on call.")
+    owner: str = Field(min_length=1, description="The team to ask.")
+
+
+class Partitioning(_Strict):
+    """How a table is cut into partitions (D2, D3)."""
+
+    by: Name = Field(description="The partition key column: timestamptz, timestamp or date.")
+    every: Interval = "day"
+    ahead: Duration = Field(description="Runway: partitions exist at least this far past now.")
+    zone: Zone = Field(default="UTC", description="Zone in which days and months begin.")
+
+
+class Retention(_Strict):
+    """When a partition goes, and what happens to it first (D4)."""
+
+    keep: Duration = Field(description="A partition goes when its upper bound is older than this.")
+    then: Literal["drop", "keep"] = Field(default="drop", description="After the grace period: drop, or keep detached.")
+    grace: Duration = Field(default=timedelta(days=7), description="From archived to dropped.")
+    at_most_per_run: int = Field(default=3, ge=1, le=50)
+    archive: Literal["parquet", "none"] = "parquet"
+
+
+class Index(_Strict):
+    """One index of a table beside its primary key (D5); built on every partition."""
+
+    on: Clause = Field(description="What stands in the parentheses: columns or expressions.")
+    using: Literal["btree", "brin", "gin", "gist", "hash", "spgist"] = "btree"
+    where: Clause | None = None
+    options: dict[Name, str | int] = Field(default_factory=dict, description="Storage parameters (WITH).")
+    build: Literal["before_attach", "after_load", "off"] = "before_attach"
+    why: str = Field(min_length=1)
+    cost: str | None = Field(default=None, description="Measured cost per row, shown in the plan.")
+
+
+class Table(_Owned):
+    """One partitioned table."""
+
+    partitioning: Partitioning
+    retention: Retention | None = None
+    indexes: dict[Name, Index] = Field(default_factory=dict)
+    gates: tuple[str, ...] = ("schema",)
+
+
+class Matview(_Owned):
+    """One materialized view (D7)."""
+
+    stale_after: Duration = Field(description="Older than this is a finding, and the refresh is due.")
+
+
+class Source(_Strict):
+    """One legacy table of a migration and where its rows go."""
+
+    code: int = Field(ge=1, le=65535, description="Stands in the ids made from this table's bigint keys.")
+    mapping: Name = Field(description="Folder below sql/legacy/ with forward, backward, owns and view.")
+    time: Name = Field(description="The column that becomes the partition key.")
+    zone: Zone = Field(default="UTC", description="Zone of this table's times without time zone (D11).")
+    aside: Name = Field(description="The legacy table's name after cutover, in its own schema.")
+    triggers: dict[Name, Literal["replaced", "disabled"]] = Field(
+        default_factory=dict,
+        description="User triggers: 'replaced' by the view's mapping, or only 'disabled'; an undeclared one blocks.",
+    )
+    dependants: dict[RelationName, Literal["recreate", "ignore"]] = Field(
+        default_factory=dict, description="Views, matviews and functions on it; an undeclared one blocks."
+    )
+    policies: dict[str, str] = Field(
+        default_factory=dict, description="Legacy policies beyond the two standard ones, with their stated counterpart."
+    )
+
+
+class Migration(_Owned):
+    """Legacy tables that become one partitioned table (M1-M8)."""
+
+    target: RelationName
+    span_from: Annotated[timedelta, BeforeValidator(_duration)] | datetime = Field(
+        description="Oldest event time that is taken: an instant, or a duration before the first capture."
+    )
+    sources: dict[RelationName, Source] = Field(min_length=1, description="In order: the first keeps a collision.")
+    grants: dict[Name, tuple[Literal["select", "insert", "update", "delete"], ...]] = Field(
+        default_factory=dict, description="Rights on the target that roles get in the cutover transaction (M3)."
+    )
+    sign_offs: tuple[str, ...] = Field(default=(), description="Named sign-offs the approval must hold (M8).")
+    verdict_valid: Duration = Field(default=timedelta(hours=1), description="A verdict older than this is asked again.")
+    approval_valid: Duration = Field(default=timedelta(days=3), description="How long an approval request stays open.")
+    toggle: Name = Field(default="USE_UNIFIED_SCHEMA", description="The settings row flipped at cutover (M3).")
+    backup: str | None = Field(default=None, description="Name and time of a backup taken by other means (M9).")
+
+    @model_validator(mode="after")
+    def _codes_differ(self) -> Self:
+        codes = [source.code for source in self.sources.values()]
+        if len(set(codes)) != len(codes):
+            reason = f"two sources share a code: {codes}"
+            raise ValueError(reason)
+        return self
+
+
+class FlowPolicy(_Strict):
+    """What one flow is allowed."""
+
+    overdue_after: Duration = Field(default=timedelta(days=2), description="Deferred runs fail once this has passed.")
+
+
+class Declaration(_Strict):
+    """The whole file."""
+
+    schema_sets: tuple[Name, ...] = Field(default=(), description="Sets of sql/migrations/ applied beside 'maintenance'.")
+    tables: dict[RelationName, Table] = Field(default_factory=dict)
+    matviews: dict[RelationName, Matview] = Field(default_factory=dict)
+    migrations: dict[Name, Migration] = Field(default_factory=dict)
+    flows: dict[FlowName, FlowPolicy] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _targets_are_declared(self) -> Self:
+        for name, migration in self.migrations.items():
+            if migration.target not in self.tables:
+                reason = f"migration {name} has the target {migration.target}, which is not under tables"
+                raise ValueError(reason)
+        return self
+
+    def table(self, name: str) -> Table:
+        """Return the declared table, or raise NotDeclared."""
+        return _find("table", name, self.tables)
+
+    def matview(self, name: str) -> Matview:
+        """Return the declared materialized view, or raise NotDeclared."""
+        return _find("materialized view", name, self.matviews)
+
+    def migration(self, name: str) -> Migration:
+        """Return the declared migration, or raise NotDeclared."""
+        return _find("migration", name, self.migrations)
+
+    def flow(self, name: str) -> FlowPolicy:
+        """Return what the flow is allowed; the defaults where the file says nothing."""
+        return self.flows.get(name) or FlowPolicy()
+
+    def table_names(self, name: str | None) -> list[str]:
+        """Return the one table named (NotDeclared if unknown), or every declared one."""
+        if name is None:
+            return list(self.tables)
+        self.table(name)
+        return [name]
+
+
+def _find(kind: str, name: str, among: Mapping[str, _T]) -> _T:
+    if name not in among:
+        file = str(settings().maintenance_file)
+        raise NotDeclared(kind=kind, name=name, file=file, known=", ".join(among) or "none")
+    return among[name]
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """A loader that refuses a key written twice, where YAML would keep the last one silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 (the base class's signature)
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"the key '{key}' stands twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def read_declaration(path: Path | None = None) -> Declaration:
+    """Read `path`, or the file that MAINTENANCE_FILE names.
+
+    Raises InvalidDeclaration naming file, place and reason for a missing file, a misspelt or doubled key, or a wrong value.
+    """
+    file = path or settings().maintenance_file
+    try:
+        content = yaml.load(file.read_text(encoding="utf-8"), Loader=_UniqueKeys)  # noqa: S506 (a SafeLoader)
+        return Declaration.model_validate(content or {})
+    except OSError as error:
+        remedy = "Set MAINTENANCE_FILE to the declaration's path."
+        raise InvalidDeclaration(str(file), "the file", error.strerror or "it cannot be read", remedy) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}" if mark else "the file"
+        raise InvalidDeclaration(str(file), where, getattr(error, "problem", None) or "it is not YAML") from None
+    except ValidationError as error:
+        raise InvalidDeclaration(str(file), *_first(error)) from None
+
+
+def _first(error: ValidationError) -> tuple[str, str]:
+    """Return place and reason of the first fault; a missing or unknown key is named as such."""
+    fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = ".".join(str(part) for part in fault["loc"]) or "the top level"
+    unknown = fault["type"] == "extra_forbidden"
+    return where, "there is no such key" if unknown else fault["msg"].removeprefix("Value error, ")

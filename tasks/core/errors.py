@@ -1,0 +1,180 @@
+"""The errors of maintenance: each a fact that names the object, the reason and the remedy.
+
+Belongs here: the classes used by more than one room, and the one translation from the driver's errors.
+A class's docstring is its message. `Retryable` says that the same call may succeed later.
+Keep out: the retrying itself (locks: `connect`; lost connections: the flows' tasks).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+class MaintenanceError(Exception):
+    """Maintenance could not continue."""
+
+    #: Exit code of the command line (README lists them).
+    exit_code = 1
+
+    def __str__(self) -> str:
+        """Render the class's docstring with the fields of this instance."""
+        return " ".join((type(self).__doc__ or "").format(**vars(self)).split())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Unpickle by position: a dataclass raised with keywords would not cross a process."""
+        return type(self), tuple(vars(self).values())
+
+
+class Retryable(MaintenanceError):
+    """The same call may succeed later."""
+
+
+class Permanent(MaintenanceError):
+    """The same call fails again until somebody changes something."""
+
+
+@dataclass(eq=False)
+class InvalidName(Permanent):
+    """The name '{name}' cannot be used: {reason}. Use schema.name with at most 63 bytes each."""
+
+    name: str
+    reason: str
+
+
+@dataclass(eq=False)
+class InvalidDeclaration(Permanent):
+    """{file} is not a valid declaration: at {where}: {reason}. {remedy}"""
+
+    file: str
+    where: str
+    reason: str
+    remedy: str = "Correct the key and run again; nothing was changed."
+
+
+@dataclass(eq=False)
+class NotDeclared(Permanent):
+    """{kind} {name} is not declared in {file}. Declared are: {known}. Declare it there or name one of these."""
+
+    kind: str
+    name: str
+    file: str
+    known: str
+
+
+@dataclass(eq=False)
+class NoDatabase(Permanent):
+    """DATABASE_URL is not set. Set it to a direct or session-mode connection, for example
+    postgresql://maintainer@db.example.org:5432/postgres (with the password in PGPASSWORD or ~/.pgpass)."""
+
+
+@dataclass(eq=False)
+class CannotConnect(Retryable):
+    """Could not connect to {server}: {reason}. Check that the server runs and that DATABASE_URL names its host, port and
+    database."""
+
+    server: str
+    reason: str
+
+
+@dataclass(eq=False)
+class AccessRefused(Permanent):
+    """{server} refused the login of {user}: {reason}. Check the user and the password in DATABASE_URL."""
+
+    server: str
+    user: str
+    reason: str
+
+
+@dataclass(eq=False)
+class ServerTooOld(Permanent):
+    """{server} runs PostgreSQL {version}; maintenance needs 15 or newer. Upgrade the server; nothing was changed."""
+
+    server: str
+    version: str
+
+
+@dataclass(eq=False)
+class PoolerRefused(Permanent):
+    """{server} is a transaction-mode pooler (the backend changed from pid {first} to {second} between two transactions of one
+    connection): session locks and DETACH CONCURRENTLY cannot work through it. Use the direct connection or session mode
+    (on Supabase port 5432 instead of 6543)."""
+
+    server: str
+    first: int
+    second: int
+
+
+@dataclass(eq=False)
+class MissingRight(Permanent):
+    """{role} may not {action} {object}: {reason}. {remedy}"""
+
+    role: str
+    action: str
+    object: str
+    reason: str
+    remedy: str
+
+
+@dataclass(eq=False)
+class MissingRelation(Permanent):
+    """{relation} does not exist{where}. {remedy}"""
+
+    relation: str
+    where: str = ""
+    remedy: str = "Create it or correct its name in the declaration; nothing was changed."
+
+
+@dataclass(eq=False)
+class UnsuitableRelation(Permanent):
+    """{relation} cannot be maintained: {reason}. {remedy}"""
+
+    relation: str
+    reason: str
+    remedy: str = "Nothing was changed."
+
+
+@dataclass(eq=False)
+class LockBusy(Retryable):
+    """{relation} stayed locked for {waited_ms} ms while maintenance wanted to {action}. Held by: {holders}.
+    Nothing was changed; the next run tries again."""
+
+    relation: str
+    action: str
+    waited_ms: int
+    holders: str
+
+
+@dataclass(eq=False)
+class RunLost(Retryable):
+    """The run {run_id} no longer holds the lock of {subject} (its coordinating session ended), so this unit was not started.
+    Run the flow again; it goes on where the ledger says."""
+
+    run_id: int
+    subject: str
+
+
+@dataclass(eq=False)
+class Overdue(Permanent):
+    """{flow} of {subject} is overdue: {reason}; its last success was {last}, and {overdue_after} is allowed."""
+
+    flow: str
+    subject: str
+    reason: str
+    last: str
+    overdue_after: str
+
+
+@dataclass(eq=False)
+class Unfinished(Permanent):
+    """{flow} could not do everything that was due: {failures}"""
+
+    flow: str
+    failures: str
+
+
+def is_retryable(error: BaseException) -> bool:
+    """Say whether the same call may succeed later: our Retryable, or a connection lost on the way."""
+    import psycopg
+
+    return isinstance(error, Retryable | psycopg.OperationalError) and not isinstance(error, psycopg.errors.QueryCanceled)

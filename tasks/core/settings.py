@@ -1,0 +1,49 @@
+"""What the environment says, read once per process.
+
+Belongs here: every environment variable that maintenance reads, with its type; secrets as SecretStr.
+Keep out: what is maintained (`declaration`) and connecting (`connect`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tasks.core.errors import NoDatabase
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+class Settings(BaseSettings):
+    """The environment of one process; each field is an environment variable of that name in capitals."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    #: Direct or session-mode connection to the maintained database; without it every flow stops (design 11).
+    database_url: SecretStr | None = None
+    #: The declaration that is in force.
+    maintenance_file: Path = PROJECT / "maintenance.yaml"
+    #: Where archives and reports go when they stay on this machine.
+    maintenance_output: Path = PROJECT / "build"
+    #: Set to 1 by `make demo|serve|test` alone: the only way to an embedded server.
+    maintenance_embedded: bool = False
+    #: Overrides the settings row of the same name for this process (M3).
+    use_unified_schema: bool | None = None
+    supabase_url: str | None = None
+    supabase_service_role_key: SecretStr | None = None
+    redis_url: SecretStr | None = None
+
+
+def settings() -> Settings:
+    """Read the environment now (cheap; tests change it)."""
+    return Settings()
+
+
+def database_url() -> str:
+    """Return DATABASE_URL, or raise NoDatabase with the remedy."""
+    url = settings().database_url
+    if url is None or not url.get_secret_value():
+        raise NoDatabase
+    return url.get_secret_value()
