@@ -40,7 +40,7 @@ class Deferred:
 
     flow: str
     subject: str
-    held_by: str
+    reason: str
     outcome: Literal["deferred"] = "deferred"
 
 

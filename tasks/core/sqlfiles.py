@@ -133,7 +133,7 @@ def trusted(text: str) -> sql.SQL:
     return sql.SQL(cast(LiteralString, text))
 
 
-def run(conn: psycopg.Connection[Any], name: str, **values: object) -> psycopg.Cursor[Any]:
+def run(conn: psycopg.Connection[Any], name: str, /, **values: object) -> psycopg.Cursor[Any]:
     """Execute `sql/<name>.sql` with the keywords its header names; returns the cursor.
 
     Raises InvalidSqlFile for a `transaction: none` statement inside a transaction, and whatever the server raises.
@@ -146,14 +146,14 @@ def run(conn: psycopg.Connection[Any], name: str, **values: object) -> psycopg.C
     return conn.execute(query, bound) if statement.params else conn.execute(query)
 
 
-def fetch(conn: psycopg.Connection[Any], name: str, **values: object) -> list[dict[str, Any]]:
+def fetch(conn: psycopg.Connection[Any], name: str, /, **values: object) -> list[dict[str, Any]]:
     """Run a reading statement and return its rows, each a dict by column name."""
     cursor = run(conn, name, **values)
     columns = [column.name for column in cursor.description or ()]
     return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
 
 
-def fetch_one(conn: psycopg.Connection[Any], name: str, **values: object) -> dict[str, Any]:
+def fetch_one(conn: psycopg.Connection[Any], name: str, /, **values: object) -> dict[str, Any]:
     """Run a statement that returns exactly one row; anything else raises InvalidSqlFile."""
     rows = fetch(conn, name, **values)
     if len(rows) != 1:

@@ -1,0 +1,106 @@
+"""What every flow shares with Prefect: results, artifacts, run names, retries.
+
+Belongs here: turning Deferred and failures into the state a person sees, publishing artifacts, looking at the run's own
+state between units (design 13).
+Keep out: rules and statements. Everything here also works without a Prefect run, for plain calls in tests.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from prefect import get_run_logger
+from prefect.artifacts import create_markdown_artifact
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.states import Completed, State
+
+from tasks.core.errors import MaintenanceError, Permanent, Unfinished, is_retryable
+from tasks.core.ledger import Deferred
+
+N, R = TypeVar("N"), TypeVar("R")
+
+
+class Cancelled(Permanent):
+    """This flow run was cancelled in Prefect; the unit in work was finished, the rest stays due."""
+
+
+def _retry_condition(_task: object, _run: object, state: State[Any]) -> bool:
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, BaseException) and is_retryable(error)
+
+
+#: For every task that touches the database: lost connections are Prefect's to retry, lock waits are `connect`'s.
+RETRY: dict[str, Any] = {
+    "retries": 3,
+    "retry_delay_seconds": [2, 10, 60],
+    "retry_jitter_factor": 0.5,
+    "retry_condition_fn": _retry_condition,
+}
+
+
+def log() -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
+    """Return the flow run's logger, or an ordinary one outside a run."""
+    return get_run_logger() if is_in_run() else logging.getLogger("maintenance")
+
+
+def is_in_run() -> bool:
+    """Say whether this code runs inside a Prefect flow or task run."""
+    return FlowRunContext.get() is not None or TaskRunContext.get() is not None
+
+
+def flow_run_id() -> str | None:
+    """Return the id of the current flow run for the ledger, None outside one."""
+    context = FlowRunContext.get()
+    return str(context.flow_run.id) if context is not None and context.flow_run is not None else None
+
+
+def publish(key: str, markdown: str, *, title: str | None = None) -> None:
+    """Log `markdown` and keep it as the artifact `key` (fixed keys, so that the UI shows their history)."""
+    log().info(markdown)
+    if FlowRunContext.get() is not None:
+        create_markdown_artifact(markdown, key=key, description=title)
+
+
+def each(flow: str, names: Iterable[N], work: Callable[[N], R]) -> list[R]:
+    """Do `work` for each name, one failure not stopping the others; raises Unfinished naming every failure.
+
+    A single name's own error is raised as it is.
+    """
+    chosen, results, failures = list(names), list[R](), list[tuple[N, MaintenanceError]]()
+    for name in chosen:
+        try:
+            results.append(work(name))
+        except MaintenanceError as error:
+            log().error("%s: %s", name, error)
+            failures.append((name, error))
+    if len(failures) == 1 and len(chosen) == 1:
+        raise failures[0][1]
+    if failures:
+        raise Unfinished(flow=flow, failures="; ".join(f"{name}: {error}" for name, error in failures))
+    return results
+
+
+def finish(results: list[R]) -> Any:
+    """Return `results`; where every one is Deferred, a Completed state named Deferred that carries them."""
+    deferred = [result for result in results if isinstance(result, Deferred)]
+    if deferred and len(deferred) == len(results) and FlowRunContext.get() is not None:
+        message = "; ".join(f"deferred: {d.subject}: {d.reason}" for d in deferred)
+        return Completed(name="Deferred", message=message, data=results)
+    return results
+
+
+def stop_if_cancelled() -> None:
+    """Raise Cancelled where Prefect wants this flow run to stop; called between units, asks the API (design 13)."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        state = client.read_flow_run(context.flow_run.id).state
+    if state is not None and (state.is_cancelling() or state.is_cancelled()):
+        raise Cancelled
+
+
