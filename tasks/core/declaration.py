@@ -95,7 +95,7 @@ class Retention(_Strict):
 class Index(_Strict):
     """One index of a table beside its primary key (D5); built on every partition."""
 
-    on: Clause = Field(description="What stands in the parentheses: columns or expressions.")
+    columns: Clause = Field(description="What stands in the parentheses: columns or expressions.")
     using: Literal["btree", "brin", "gin", "gist", "hash", "spgist"] = "btree"
     where: Clause | None = None
     options: dict[Name, str | int] = Field(default_factory=dict, description="Storage parameters (WITH).")
