@@ -50,6 +50,8 @@ class Kind(Enum):
     BULK = Timeouts(5_000, 3_600_000, 300_000)
     SNAPSHOT = Timeouts(5_000, 0, 0)
     READ = Timeouts(5_000, 300_000, 60_000)
+    #: A refresh waits little for its lock and may then compute for long.
+    REFRESH = Timeouts(1_000, 3_600_000, 60_000)
     #: Waiting for a dead run's last units before planning (design 3).
     HANDOVER = Timeouts(120_000, 180_000, 60_000)
 

@@ -116,7 +116,8 @@ class Table(_Owned):
 class Matview(_Owned):
     """One materialized view (D7)."""
 
-    stale_after: Duration = Field(description="Older than this is a finding, and the refresh is due.")
+    refresh_every: Duration = Field(description="A refresh is due once the last one is this old.")
+    stale_after: Duration = Field(description="Older than this is a finding in the health report.")
 
 
 class Source(_Strict):
@@ -254,7 +255,8 @@ def read_declaration(path: Path | None = None) -> Declaration:
 
 def _first(error: ValidationError) -> tuple[str, str]:
     """Return place and reason of the first fault; a missing or unknown key is named as such."""
-    fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    fault = min(faults, key=lambda f: f["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in fault["loc"]) or "the top level"
     unknown = fault["type"] == "extra_forbidden"
     return where, "there is no such key" if unknown else fault["msg"].removeprefix("Value error, ")
