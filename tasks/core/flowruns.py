@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.context import FlowRunContext, TaskRunContext
+from prefect.runtime import flow_run
 from prefect.states import Completed, State
 
 from tasks.core.errors import MaintenanceError, Permanent, Unfinished, is_retryable
@@ -48,6 +49,23 @@ def log() -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
 def is_in_run() -> bool:
     """Say whether this code runs inside a Prefect flow or task run."""
     return FlowRunContext.get() is not None or TaskRunContext.get() is not None
+
+
+def run_name(verb: str, parameter: str, every: str) -> Callable[[], str]:
+    """Return a run-name function: `verb` and the flow's `parameter`, or `every` where it is empty.
+
+    A flow with a `safety` parameter says `plan` or `APPLY` instead of the verb: a glance at the list shows what was real.
+    """
+
+    def name() -> str:
+        parameters: dict[str, Any] = flow_run.parameters or {}
+        safety: Any = parameters.get("safety")
+        if safety is not None:
+            apply = safety.get("apply") if isinstance(safety, dict) else safety.apply
+            return f"{'APPLY' if apply else 'plan'} {verb} {parameters.get(parameter) or every}"
+        return f"{verb} {parameters.get(parameter) or every}"
+
+    return name
 
 
 def flow_run_id() -> str | None:

@@ -1,0 +1,120 @@
+"""`python -m flows [<flow> …]`: every flow from the shell, its parameters read from its own signature.
+
+Belongs here: the adapter from a flow's signature to the command line, exit codes, the one readable error.
+Keep out: anything a flow does. Flows are imported by name, only the one that is called.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cyclopts import App
+from rich.console import Console
+from rich.table import Table
+
+from tasks.core.declaration import read_declaration
+from tasks.core.errors import MaintenanceError
+from tasks.core.settings import database_url
+
+FOLDER = Path(__file__).resolve().parent
+#: Exit codes: 0 done (also deferred), 1 failed, 2 wrong call, 3 waiting for a person.
+WAITING = 3
+
+
+def list_flows() -> dict[str, str]:
+    """Return each flow's name and the first line of its docstring, without importing any."""
+    files = sorted(path for path in FOLDER.glob("*.py") if not path.name.startswith("_"))
+    return {path.stem: _summary(path) for path in files}
+
+
+def _summary(path: Path) -> str:
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef) and node.name == path.stem:
+            return (ast.get_docstring(node) or "").split("\n", 1)[0]
+    return ""
+
+
+def main(arguments: list[str]) -> int:
+    """Run one flow, `approve` an open request, or list what there is; returns the exit code."""
+    name, rest = (arguments[0].replace("-", "_"), arguments[1:]) if arguments else ("", [])
+    flows = list_flows()
+    if name == "approve":
+        return _guarded(lambda: _call(importlib.import_module("tasks.migration.approve").approve, rest, "approve"))
+    if name not in flows:
+        _print_list(flows)
+        return 0 if name in {"", "__help", "_h"} else 2
+    return _guarded(lambda: _run_flow(name, rest))
+
+
+def _print_list(flows: dict[str, str]) -> None:
+    table = Table("flow", "what it does", title="python -m flows <flow> [--help]")
+    for name, summary in flows.items():
+        table.add_row(name, summary)
+    table.add_row("approve", "Answer the open approval request of a migration.")
+    Console().print(table)
+
+
+def _guarded(call: Any) -> int:
+    try:
+        return call()
+    except MaintenanceError as error:
+        Console(stderr=True, soft_wrap=True).print(f"{type(error).__name__}: {error}", markup=False, highlight=False)
+        return error.exit_code
+
+
+def _run_flow(name: str, rest: list[str]) -> int:
+    flow = getattr(importlib.import_module(f"flows.{name}"), name)
+    if not {"--help", "-h"} & set(rest):
+        database_url()
+        read_declaration()
+        with _prefect_api():
+            return _call(flow, rest, name)
+    return _call(flow, rest, name)
+
+
+def _call(function: Any, rest: list[str], name: str) -> int:
+    app = App(name=f"python -m flows {name}", version_flags=[], result_action="return_value")
+    app.default(_plain(function))
+    result: Any = app(rest, exit_on_error=True, print_error=True)
+    if result is not None:
+        Console(soft_wrap=True).print(result)
+    return WAITING if getattr(result, "outcome", None) == "waiting" else 0
+
+
+def _plain(function: Any) -> Any:
+    """Give cyclopts an ordinary function with the flow's signature and docstring."""
+    import functools
+
+    inner = getattr(function, "fn", function)
+
+    @functools.wraps(inner)
+    def command(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return command
+
+
+@contextmanager
+def _prefect_api() -> Iterator[None]:
+    """Use the configured Prefect API; without one say so, and lend a server that ends with this command (design 13)."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    if PREFECT_API_URL.value():
+        yield
+        return
+    from tasks.core.embedded import prefect_server
+
+    console = Console(stderr=True)
+    console.print("PREFECT_API_URL is not set: starting a Prefect server for this command alone (about 20 s).")
+    with prefect_server() as url, temporary_settings({PREFECT_API_URL: url}):
+        yield
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

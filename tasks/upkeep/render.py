@@ -1,0 +1,17 @@
+"""The text in which a refresh is shown: log and artifact are the same.
+
+Belongs here: Markdown from results. Keep out: anything that decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tasks.upkeep.matviews import Refreshed
+
+
+def refreshed_table(results: Sequence[Refreshed]) -> str:
+    """Return a Markdown table, one line per view."""
+    head = "| view | outcome | why | seconds | rows | bytes |\n|---|---|---|---|---|---|"
+    lines = [f"| {r.matview} | {r.outcome} | {r.reason} | {r.seconds:.2f} | {r.rows_after:,} | {r.size_bytes:,} |" for r in results]
+    return "\n".join([head, *lines])
