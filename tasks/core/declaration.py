@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from tasks.core.errors import InvalidDeclaration, NotDeclared
+from tasks.core.errors import InvalidDeclaration, InvalidName, NotDeclared
 from tasks.core.names import Relation, require_name
 from tasks.core.settings import settings
 
@@ -44,7 +44,17 @@ def _zone(value: str) -> str:
 
 
 def _relation(value: str) -> str:
-    return str(Relation.parse(value))
+    try:
+        return str(Relation.parse(value))
+    except InvalidName as error:
+        raise ValueError(str(error)) from None
+
+
+def _name(value: str) -> str:
+    try:
+        return require_name(value)
+    except InvalidName as error:
+        raise ValueError(str(error)) from None
 
 
 def _expression(value: str) -> str:
@@ -58,7 +68,7 @@ def _expression(value: str) -> str:
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Zone = Annotated[str, AfterValidator(_zone)]
 RelationName = Annotated[str, AfterValidator(_relation)]
-Name = Annotated[str, AfterValidator(require_name)]
+Name = Annotated[str, AfterValidator(_name)]
 Clause = Annotated[str, AfterValidator(_expression)]
 Interval = Literal["hour", "day", "week", "month", "quarter", "year"]
 FlowName = Annotated[str, Field(pattern=r"^[a-z_]+$")]

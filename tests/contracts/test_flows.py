@@ -1,0 +1,95 @@
+"""Every flow is documented, deployed, loadable, and has the signature that people script against."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from typing import Any
+
+import pytest
+import yaml
+from prefect.flows import load_flow_from_entrypoint
+
+from flows.__main__ import list_flows
+from tasks.core.sqlfiles import ROOT
+
+PROJECT = ROOT.parent
+DEPLOYMENTS: list[dict[str, Any]] = yaml.safe_load((PROJECT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
+FLOWS = list(list_flows())
+#: The interface: name and defaults, in order.
+SIGNATURES = {
+    "apply_migrations": "()",
+    "create_partitions": "(table=None, as_of=None)",
+    "enforce_retention": "(table=None, safety=Safety(), as_of=None)",
+    "refresh_matviews": "(matview=None, force=False)",
+    "backfill": "(migration, workers=2)",
+    "verify_integrity": "(migration)",
+    "migrate": "(migration, approval='ask')",
+    "cut_over": "(migration, rehearse=False)",
+    "roll_back": "(migration, way='rename', safety=Safety())",
+    "validate": "(table=None, suite=None)",
+    "report_health": "()",
+}
+
+
+def flow(name: str) -> Any:
+    return getattr(importlib.import_module(f"flows.{name}"), name)
+
+
+def test_the_flows_are_the_ones_that_people_script_against() -> None:
+    assert set(FLOWS) == set(SIGNATURES)
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_a_flow_keeps_its_signature(name: str) -> None:
+    parameters = inspect.signature(flow(name).fn).parameters.values()
+    shown = ", ".join(p.name if p.default is p.empty else f"{p.name}={_default(p.default)}" for p in parameters)
+    assert f"({shown})" == SIGNATURES[name]
+
+
+def _default(value: object) -> str:
+    return "Safety()" if type(value).__name__ == "Safety" else repr(value)
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_a_flow_is_documented(name: str) -> None:
+    text = inspect.getdoc(flow(name).fn) or ""
+    assert len(text.split("\n\n")) >= 2, "the first line says what it does, then how and how to undo it"
+    for parameter in inspect.signature(flow(name).fn).parameters:
+        assert f"\n    {parameter}: " in text.partition("Args:")[2], f"Args lacks {parameter}"
+    assert (PROJECT / "docs" / "flows" / f"{name}.md").is_file()
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_a_flow_has_a_deployment(name: str) -> None:
+    assert f"flows/{name}.py:{name}" in {deployment["entrypoint"] for deployment in DEPLOYMENTS}
+
+
+@pytest.mark.parametrize("entrypoint", sorted({d["entrypoint"] for d in DEPLOYMENTS}))
+def test_an_entrypoint_loads_for_real(entrypoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PROJECT)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False).name
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda d: d["entrypoint"].rpartition(":")[2] + "-" + d["name"])
+def test_a_deployment_gives_parameters_that_the_flow_takes(deployment: dict[str, Any]) -> None:
+    known = set(inspect.signature(flow(deployment["entrypoint"].rpartition(":")[2]).fn).parameters)
+    given = set(deployment.get("parameters", {}))
+    for schedule in deployment.get("schedules", []):
+        given |= set(schedule.get("parameters", {}))
+        assert schedule["timezone"] == "UTC"
+    assert given <= known
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_no_flow_file_shadows_a_module(name: str) -> None:
+    assert name not in sys.stdlib_module_names
+    assert importlib.util.find_spec(name) is None
+
+
+def test_no_deployment_removes_data_without_a_schedule_in_review() -> None:
+    for deployment in DEPLOYMENTS:
+        assert not deployment.get("parameters", {}).get("safety", {}).get("apply")
