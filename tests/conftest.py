@@ -1,0 +1,262 @@
+"""Fixtures that more than one folder of tests uses: servers, databases, Prefect.
+
+`database` is the one most tests want: a clone of a migrated database of its own, DATABASE_URL pointing at it.
+Keep out: the legacy tables, and rows that single tests need.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from tasks.core.embedded import DATA, Watchdog, bundled_binaries, remove, remove_below, watchdog
+from tasks.core.migrations import apply
+
+# Before anything imports Prefect: no profile of the user, and an error instead of a server nobody asked for.
+os.environ["PREFECT_HOME"] = str(DATA / "test" / "prefect-home")
+os.environ["PREFECT_SERVER_EPHEMERAL_ENABLED"] = "false"
+os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+os.environ["DO_NOT_TRACK"] = "1"
+os.environ.pop("PREFECT_API_URL", None)
+os.environ.pop("DATABASE_URL", None)
+
+#: The role that flows run as: no superuser, owner of its database, member of Supabase's API roles.
+MAINTAINER = "maintainer"
+DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
+#: The migration sets of `database`; `make_database` takes others.
+SHIPPED_SETS = ("event_store",)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what `make test-all` turns on."""
+    group = parser.getgroup("maintenance")
+    group.addoption("--all-servers", action="store_true", help="each test of a database on each server found or named")
+    group.addoption("--full-loops", action="store_true", help="full numbers of examples and rounds")
+    group.addoption("--server", action="append", default=[], help="only these: embedded18, debian15, url0, ...")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose how many examples hypothesis tries."""
+    slow_start = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    hypothesis_settings.register_profile("quick", max_examples=30, deadline=None, suppress_health_check=slow_start)
+    hypothesis_settings.register_profile("full", max_examples=300, deadline=None, suppress_health_check=slow_start)
+    hypothesis_settings.load_profile("full" if config.getoption("--full-loops") else "quick")
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Name the servers and their versions."""
+    return [f"server {name}: {_version(name)}" for name in _server_names(config)]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts Prefect as `flow` and keep it in one xdist worker, so that one server serves all."""
+    for item in items:
+        if "prefect_api" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.flow)
+            item.add_marker(pytest.mark.xdist_group("flow"))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that uses a database once on each server asked for."""
+    if "server" in metafunc.fixturenames:
+        metafunc.parametrize("server", _server_names(metafunc.config), indirect=True, scope="session")
+
+
+def _server_names(config: pytest.Config) -> list[str]:
+    found = ["embedded18"]
+    if config.getoption("--all-servers") or config.getoption("--server"):
+        found += ["debian15"] if (DEBIAN_15 / "postgres").exists() else []
+        found += [f"url{number}" for number, _ in enumerate(_named_urls())]
+    return [name for name in found if name in config.getoption("--server")] if config.getoption("--server") else found
+
+
+def _named_urls() -> list[str]:
+    """Superuser connection strings, separated by spaces; databases and roles are created there and dropped."""
+    return os.environ.get("TEST_DATABASE_URLS", "").split()
+
+
+def _binaries(name: str) -> Path:
+    return DEBIAN_15 if name == "debian15" else bundled_binaries(DATA)
+
+
+def _version(name: str) -> str:
+    if name.startswith("url"):
+        where = conninfo_to_dict(_named_urls()[int(name.removeprefix("url"))])
+        return f"{where.get('host')}:{where.get('port', 5432)}"
+    return subprocess.run([_binaries(name) / "postgres", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def the_watchdog() -> Iterator[Watchdog]:
+    """The one watchdog of this session; the directories of sessions that were killed are swept first."""
+    root = DATA / "test"
+    root.mkdir(parents=True, exist_ok=True)
+    remove_below(root)
+    directory = root / f"{os.getpid()}-{secrets.token_hex(3)}"
+    with watchdog(directory) as held:
+        yield held
+    remove(directory)
+
+
+@dataclass
+class Server:
+    """A server under test; `templates` are the databases made by migrations, by their sets."""
+
+    superuser_dsn: str
+    password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+    templates: dict[tuple[str, ...], str] = field(default_factory=dict[tuple[str, ...], str])
+
+    def dsn_for(self, database: str) -> str:
+        """Return the maintenance role's connection string to `database`."""
+        return make_conninfo(self.superuser_dsn, dbname=database, user=MAINTAINER, password=self.password)
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest, the_watchdog: Watchdog) -> Iterator[Server]:
+    """Start or find the server of this test and make its roles; what was made on a named one is dropped."""
+    name: str = request.param
+    if name.startswith("url"):
+        found = Server(_named_urls()[int(name.removeprefix("url"))])
+    else:
+        found = Server(the_watchdog.start_postgres(name, binaries=_binaries(name), durable=False).dsn)
+    with psycopg.connect(found.superuser_dsn, autocommit=True) as conn:
+        made = _create_roles(conn, found.password)
+    yield found
+    with psycopg.connect(found.superuser_dsn, autocommit=True) as conn:
+        for template in found.templates.values():
+            conn.execute(sql.SQL("alter database {} with is_template false").format(sql.Identifier(template)))
+            _drop_database(conn, template)
+        for role in reversed(made):
+            conn.execute(sql.SQL("drop role {}").format(sql.Identifier(role)))
+
+
+#: As Supabase makes them; `service_member` holds service_role's grants and policies without its BYPASSRLS.
+ROLES = {
+    "anon": "nologin noinherit",
+    "authenticated": "nologin noinherit",
+    "service_role": "nologin noinherit bypassrls",
+    "authenticator": "login noinherit",
+    "service_member": "nologin inherit",
+    MAINTAINER: "login",
+}
+MEMBERS = {
+    "authenticator": ("anon", "authenticated", "service_role"),
+    "service_member": ("service_role",),
+    MAINTAINER: ("anon", "authenticated", "service_role", "service_member", "pg_monitor", "pg_signal_backend"),
+}
+
+
+def _create_roles(conn: psycopg.Connection, password: str) -> list[str]:
+    present = {name for (name,) in conn.execute("select rolname from pg_catalog.pg_roles")}
+    made = [role for role in ROLES if role not in present]
+    for role in made:
+        conn.execute(sql.SQL("create role {} " + ROLES[role]).format(sql.Identifier(role)))
+        for group in MEMBERS.get(role, ()):
+            conn.execute(sql.SQL("grant {} to {}").format(sql.Identifier(group), sql.Identifier(role)))
+    conn.execute(sql.SQL("alter role {} password {}").format(sql.Identifier(MAINTAINER), sql.Literal(password)))
+    return made
+
+
+def _create_database(conn: psycopg.Connection, name: str, template: str | None = None) -> None:
+    source = sql.SQL(" template {} strategy file_copy").format(sql.Identifier(template)) if template else sql.SQL("")
+    parts = {"name": sql.Identifier(name), "owner": sql.Identifier(MAINTAINER), "source": source}
+    conn.execute(sql.SQL("create database {name} owner {owner}{source}").format(**parts))
+
+
+def _drop_database(conn: psycopg.Connection, name: str) -> None:
+    conn.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+
+
+def _grant_by_default(dsn: str) -> None:
+    """Let new tables, sequences and functions be granted to the API roles, which Supabase does silently."""
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        for kind in ("tables", "sequences", "functions"):
+            statement = "alter default privileges grant all on " + kind + " to anon, authenticated, service_role"
+            conn.execute(sql.SQL(statement))
+
+
+def _template(server: Server, sets: Sequence[str]) -> str:
+    """Return the migrated database for `sets`, made once per server and session."""
+    key = tuple(sets)
+    if key not in server.templates:
+        name = f"template_{secrets.token_hex(4)}"
+        with psycopg.connect(server.superuser_dsn, autocommit=True) as conn, pytest.MonkeyPatch.context() as patch:
+            _create_database(conn, name)
+            _grant_by_default(server.dsn_for(name))
+            patch.setenv("DATABASE_URL", server.dsn_for(name))
+            apply(key)
+            conn.execute(sql.SQL("alter database {} with is_template true").format(sql.Identifier(name)))
+        server.templates[key] = name
+    return server.templates[key]
+
+
+@pytest.fixture
+def make_database(server: Server) -> Iterator[Callable[..., str]]:
+    """Return a factory: `make_database(sets=("event_store",))` clones a migrated database and returns its DSN.
+
+    `sets=()` has the schema maintenance alone, `sets=None` nothing at all. All are dropped afterwards.
+    """
+    made: list[str] = []
+    with psycopg.connect(server.superuser_dsn, autocommit=True) as conn:
+
+        def make(sets: Sequence[str] | None = SHIPPED_SETS) -> str:
+            name = f"test_{secrets.token_hex(5)}"
+            _create_database(conn, name, None if sets is None else _template(server, sets))
+            made.append(name)
+            if sets is None:
+                _grant_by_default(server.dsn_for(name))
+            return server.dsn_for(name)
+
+        yield make
+        for name in made:
+            _drop_database(conn, name)
+
+
+@pytest.fixture
+def database(make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the maintenance role's DSN of a database of this test's own, migrated; DATABASE_URL is set to it."""
+    dsn = make_database()
+    monkeypatch.setenv("DATABASE_URL", dsn)
+    return dsn
+
+
+@pytest.fixture
+def empty_database(make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the maintenance role's DSN of a database without any migration; DATABASE_URL is set to it."""
+    dsn = make_database(sets=None)
+    monkeypatch.setenv("DATABASE_URL", dsn)
+    return dsn
+
+
+@pytest.fixture
+def superuser_dsn(server: Server, database: str) -> str:
+    """Return the superuser's DSN of this test's database."""
+    return make_conninfo(server.superuser_dsn, dbname=str(conninfo_to_dict(database)["dbname"]))
+
+
+@pytest.fixture(scope="session")
+def prefect_api(the_watchdog: Watchdog) -> Iterator[str]:
+    """Return the URL of a Prefect server that this session's flow runs use; heartbeats, a second per flow, are off."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    url = the_watchdog.start_prefect()
+    with temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        yield url
+
+
+@pytest.fixture(scope="session")
+def full_loops(request: pytest.FixtureRequest) -> bool:
+    """Say whether rounds and rows are those of `make test-all` rather than the reduced ones."""
+    return bool(request.config.getoption("--full-loops"))

@@ -1,0 +1,1 @@
+"""Processes killed on purpose: nothing left behind, the next run goes on."""

@@ -1,0 +1,1 @@
+"""Rooms against a real PostgreSQL, one cloned database per test; keep out Prefect."""

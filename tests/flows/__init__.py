@@ -1,0 +1,1 @@
+"""Flows against a real Prefect server; marked `flow`."""

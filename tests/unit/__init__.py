@@ -1,0 +1,1 @@
+"""Rules without a server: pure modules and parsers; the whole folder ends within seconds."""
