@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import LiteralString
 
 import psycopg
 import pytest
@@ -75,11 +76,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _server_names(config: pytest.Config) -> list[str]:
+    wanted: list[str] = config.getoption("--server")
     found = ["embedded18"]
-    if config.getoption("--all-servers") or config.getoption("--server"):
+    if wanted or config.getoption("--all-servers"):
         found += ["debian15"] if (DEBIAN_15 / "postgres").exists() else []
         found += [f"url{number}" for number, _ in enumerate(_named_urls())]
-    return [name for name in found if name in config.getoption("--server")] if config.getoption("--server") else found
+    return [name for name in found if name in wanted] if wanted else found
 
 
 def _named_urls() -> list[str]:
@@ -95,7 +97,9 @@ def _version(name: str) -> str:
     if name.startswith("url"):
         where = conninfo_to_dict(_named_urls()[int(name.removeprefix("url"))])
         return f"{where.get('host')}:{where.get('port', 5432)}"
-    return subprocess.run([_binaries(name) / "postgres", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        [_binaries(name) / "postgres", "--version"], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 @pytest.fixture(scope="session")
@@ -143,7 +147,7 @@ def server(request: pytest.FixtureRequest, the_watchdog: Watchdog) -> Iterator[S
 
 
 #: As Supabase makes them; `service_member` holds service_role's grants and policies without its BYPASSRLS.
-ROLES = {
+ROLES: dict[str, LiteralString] = {
     "anon": "nologin noinherit",
     "authenticated": "nologin noinherit",
     "service_role": "nologin noinherit bypassrls",
@@ -162,7 +166,7 @@ def _create_roles(conn: psycopg.Connection, password: str) -> list[str]:
     present = {name for (name,) in conn.execute("select rolname from pg_catalog.pg_roles")}
     made = [role for role in ROLES if role not in present]
     for role in made:
-        conn.execute(sql.SQL("create role {} " + ROLES[role]).format(sql.Identifier(role)))
+        conn.execute(sql.SQL("create role {} {}").format(sql.Identifier(role), sql.SQL(ROLES[role])))
         for group in MEMBERS.get(role, ()):
             conn.execute(sql.SQL("grant {} to {}").format(sql.Identifier(group), sql.Identifier(role)))
     conn.execute(sql.SQL("alter role {} password {}").format(sql.Identifier(MAINTAINER), sql.Literal(password)))

@@ -2,7 +2,7 @@
 
 Belongs here: the process itself, standard library only, so that it starts at once and needs nothing of ours. It is run by
 path in a session of its own; requests are lines of JSON on its standard input, answers lines on its standard output.
-Keep out: what is started and why (`embedded`).
+Keep out: what is started and why (`postgres`, `prefect_server`), and any import of ours.
 
 Nothing outlives its owner: the owner's end by Ctrl-C, SIGTERM, SIGKILL or a crash closes the pipe; the watchdog's own death
 reaches each child as its parent-death signal (Linux). What even so stayed is ended by the next start on the directory.
@@ -20,7 +20,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,26 @@ LOCK_WAIT_S = 30.0
 _PR_SET_PDEATHSIG = 1
 
 
+@dataclass(frozen=True)
+class Order:
+    """A process to start; `stop` are pairs of a signal and the seconds it is given before the next, the last is SIGKILL."""
+
+    name: str
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    #: Appended to.
+    log: str
+    cwd: str
+    stop: Sequence[tuple[int, float]]
+    #: uid and gid where it is not to run as we do.
+    user: tuple[int, int] | None = None
+    #: What reaches it when the watchdog itself dies.
+    death_signal: int = signal.SIGKILL
+
+
 @dataclass
 class Child:
-    """A process that this watchdog started: `stop` are pairs of a signal and the seconds it is given."""
+    """A process that this watchdog started."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -58,37 +75,32 @@ class Guard:
         except (OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
             return {"error": f"{type(error).__name__}: {error}"}
 
-    def _start(
-        self,
-        name: str,
-        argv: list[str],
-        env: dict[str, str],
-        log: str,
-        cwd: str,
-        user: list[int] | None,
-        stop: list[tuple[int, float]],
-        death_signal: int,
-    ) -> dict[str, Any]:
-        if name in self.children and self.children[name].process.poll() is None:
-            raise ValueError(f"{name} runs already")
-        uid, gid = user or (None, None)
-        with Path(log).open("ab") as output:
+    def _start(self, **order: Any) -> dict[str, Any]:
+        return {"pid": self.start(Order(**order))}
+
+    def start(self, order: Order) -> int:
+        """Start what `order` says and return its pid; ValueError where a process of that name runs."""
+        if order.name in self.children and self.children[order.name].process.poll() is None:
+            raise ValueError(f"{order.name} runs already")
+        uid, gid = order.user or (None, None)
+        with Path(order.log).open("ab") as output:
             process = subprocess.Popen(
-                argv,
-                env=env,
-                cwd=cwd,
+                order.argv,
+                env=order.env,
+                cwd=order.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 user=uid,
                 group=gid,
-                extra_groups=[] if user else None,
-                preexec_fn=_die_with(os.getpid(), death_signal),  # after setuid, which would clear the signal
+                extra_groups=[] if order.user else None,
+                # One thread here, and it must come after setuid, which clears the signal.
+                preexec_fn=_die_with(os.getpid(), order.death_signal),  # noqa: PLW1509
             )
-        self.children[name] = Child(name, process, stop)
+        self.children[order.name] = Child(order.name, process, order.stop)
         self._remember(process.pid)
-        return {"pid": process.pid}
+        return process.pid
 
     def _status(self, name: str) -> dict[str, Any]:
         return {"code": self.children[name].process.poll()}
@@ -202,7 +214,7 @@ def serve(guard: Guard, owner: int) -> None:
     """Answer requests until the pipe closes, the owner changes or a signal asks to stop."""
     stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda received, _: stopping.append(received))
+        signal.signal(number, lambda received, _frame: stopping.append(received))
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     selector = selectors.DefaultSelector()
     selector.register(0, selectors.EVENT_READ)
