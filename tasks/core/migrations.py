@@ -118,5 +118,7 @@ def _apply_one(file: MigrationFile) -> None:
     except psycopg.errors.InsufficientPrivilege as error:
         remedy = "Grant the right, or let the owner of that object apply the migrations."
         raise MissingRight("the current role", "apply", file.name, error.diag.message_primary or "", remedy) from error
-    except (psycopg.errors.SyntaxErrorOrAccessRuleViolation, psycopg.errors.IntegrityError) as error:
+    except psycopg.OperationalError:
+        raise
+    except psycopg.DatabaseError as error:
         raise InvalidMigration(name=file.name, reason=error.diag.message_primary or str(error)) from error
