@@ -22,6 +22,9 @@ from tasks.core.errors import MissingRelation, MissingRight, Permanent, Unsuitab
 from tasks.core.names import Relation
 from tasks.core.sqlfiles import fetch, fetch_one, run
 
+#: A second refresh of the same view does not queue for long behind the first: the next one is minutes away.
+WAIT_S = 3.0
+
 
 @dataclass(eq=False)
 class RefreshFailed(Permanent):
@@ -98,7 +101,7 @@ def _carry_out(relation: Relation, as_of: datetime, why: str, *, is_concurrent: 
         return done
 
     try:
-        return with_lock_retries(relation, "refresh", attempt, kind=Kind.REFRESH)
+        return with_lock_retries(relation, "refresh", attempt, kind=Kind.REFRESH, budget_s=WAIT_S)
     except psycopg.errors.InsufficientPrivilege as error:
         remedy = "Let the flows run as its owner, or on PostgreSQL 17 and newer grant MAINTAIN on it."
         raise MissingRight("the current role", "refresh", str(relation), error.diag.message_primary or "", remedy) from error
