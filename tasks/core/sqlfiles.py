@@ -9,7 +9,7 @@ Keep out: any statement of its own, timeouts, retries.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -144,6 +144,12 @@ def run(conn: psycopg.Connection[Any], name: str, /, **values: object) -> psycop
     bound = {key: value for key, value in values.items() if key in statement.params}
     query = compose(name, values)
     return conn.execute(query, bound) if statement.params else conn.execute(query)
+
+
+def run_all(conn: psycopg.Connection[Any], statements: Sequence[sql.Composed]) -> None:
+    """Execute composed statements without params in one round trip, in order; the first that fails ends it."""
+    if statements:
+        conn.execute(sql.SQL(";\n").join(statements))
 
 
 def fetch(conn: psycopg.Connection[Any], name: str, /, **values: object) -> list[dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""Partitions: made ahead of time, indexed, and removed once they have outlived their retention."""
