@@ -21,7 +21,8 @@ from hypothesis import settings as hypothesis_settings
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from tasks.core.embedded import DATA, Watchdog, bundled_binaries, remove, remove_below, watchdog
+from tasks.core.embedded import DATA, Watchdog, bundled_binaries, remove, watchdog
+from tasks.core.embedded.process import started_at
 from tasks.core.migrations import apply
 
 # Before anything imports Prefect: no profile of the user, and an error instead of a server nobody asked for.
@@ -76,7 +77,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _server_names(config: pytest.Config) -> list[str]:
-    wanted: list[str] = config.getoption("--server")
+    wanted: list[str] = config.getoption("--server") or []
     found = ["embedded18"]
     if wanted or config.getoption("--all-servers"):
         found += ["debian15"] if (DEBIAN_15 / "postgres").exists() else []
@@ -104,14 +105,24 @@ def _version(name: str) -> str:
 
 @pytest.fixture(scope="session")
 def the_watchdog() -> Iterator[Watchdog]:
-    """The one watchdog of this session; the directories of sessions that were killed are swept first."""
-    root = DATA / "test"
-    root.mkdir(parents=True, exist_ok=True)
-    remove_below(root)
-    directory = root / f"{os.getpid()}-{secrets.token_hex(3)}"
+    """The one watchdog of this session."""
+    directory = new_directory()
     with watchdog(directory) as held:
         yield held
     remove(directory)
+
+
+def new_directory() -> Path:
+    """Name a directory for servers of this process, which their unprivileged user may enter, as pytest's own is not.
+
+    Those of test processes that were killed are removed on the way.
+    """
+    root = DATA / "test"
+    root.mkdir(parents=True, exist_ok=True)
+    for path in root.glob("[0-9]*-*"):
+        if started_at(int(path.name.partition("-")[0])) is None:
+            remove(path)
+    return root / f"{os.getpid()}-{secrets.token_hex(4)}"
 
 
 @dataclass

@@ -28,7 +28,7 @@ from tasks.core.settings import PROJECT
 
 #: Longest wait for an answer: an earlier watchdog of the same directory may still be stopping its servers.
 ANSWER_WAIT_S = 60.0
-PROCESS_STOP = ((signal.SIGTERM, 8.0),)
+PROCESS_STOP = ((signal.SIGTERM, 3.0),)
 #: Where root puts the data of a directory that an unprivileged user cannot enter.
 OUTSIDE = Path("/var/tmp")  # noqa: S108 (entered only after its owner was checked)
 
