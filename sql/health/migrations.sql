@@ -1,0 +1,18 @@
+-- Each migration's phase, what its capture still holds, and which units are not done.
+select
+    m.name, m.phase,
+    (
+        select count(*)
+        from maintenance.capture as c
+        inner join maintenance.source as s on c.source_id = s.id
+        where s.migration = m.name
+    ) as queued_keys,
+    (
+        select count(*)
+        from maintenance.unit as u
+        where
+            u.migration = m.name
+            and (u.state <> 'done' or u.generation <> m.generation or u.mapping_version <> m.mapping_version)
+    ) as open_units
+from maintenance.migration as m
+order by m.name
