@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, NamedTuple, TypeVar
 
@@ -178,6 +178,13 @@ def database_now() -> datetime:
     """Return the database's clock as an aware datetime; flows read it once, where as_of is None."""
     with transaction(Kind.READ) as conn:
         return fetch_one(conn, "core/database_now")["now"]
+
+
+def as_of_or_now(as_of: datetime | None) -> datetime:
+    """Return a flow's `as_of`, read as UTC where it names no zone, or the database's clock where it is None."""
+    if as_of is None:
+        return database_now()
+    return as_of if as_of.tzinfo else as_of.replace(tzinfo=UTC)
 
 
 def require_session(conn: Connection) -> None:

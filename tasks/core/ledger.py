@@ -21,6 +21,8 @@ R = TypeVar("R")
 
 #: All advisory locks of maintenance are hashes of such a name; `run:` is exclusive per run, `work:` shared per unit.
 RUN, WORK = "run:", "work:"
+#: The group of partition creation and of whoever registers bounds: `run:create:<table>`. Retention and copy do not exclude it.
+CREATION = "create:"
 
 
 @dataclass(frozen=True)
@@ -131,12 +133,16 @@ def unit(started: Run, *, kind: Kind = Kind.BULK, group: str | None = None) -> I
 
     Raises RunLost where the coordinating session has ended, LockBusy where a new run is taking over.
     """
-    subject = group or started.subject
     with transaction(kind) as conn:
-        names = {"work": WORK + subject, "run": RUN + subject, "pid": started.pid}
-        state = fetch_one(conn, "core/try_lock_work", **names)
-        if not state["taken"]:
-            raise LockBusy(WORK + subject, "start a unit", 0, "a new run that takes over")
-        if not state["run_is_alive"]:
-            raise RunLost(run_id=started.id, subject=subject)
+        enter_unit(conn, started, group=group)
         yield conn
+
+
+def enter_unit(conn: Connection, started: Run, *, group: str | None = None) -> None:
+    """Make the transaction of `conn` a unit of `started`: for units that retry for their own locks. Raises as `unit`."""
+    subject = group or started.subject
+    state = fetch_one(conn, "core/try_lock_work", work=WORK + subject, run=RUN + subject, pid=started.pid)
+    if not state["taken"]:
+        raise LockBusy(WORK + subject, "start a unit", 0, "a new run that takes over")
+    if not state["run_is_alive"]:
+        raise RunLost(run_id=started.id, subject=subject)

@@ -1,0 +1,73 @@
+-- The columns of a partition and, as SQL, how each is exported, hashed and described (design 10, §4.8).
+-- What Arrow holds exactly leaves as it is, everything else as text; what leaves as text is hashed as text, but numeric by its
+-- value with its scales summed. Equality is looser than identity for the others: 0 = -0, '1 day' = '24 hours', 1.0 = 1.00.
+-- A time is beyond where it is infinite or its year is one that readers of Parquet cannot hold.
+-- params: oid
+select
+    c.name,
+    c.type,
+    c.kind,
+    e.export,
+    case c.kind when 'time' then format('case when not %%s then %%s end', e.beyond, c.ref) else e.export end as finite,
+    case c.kind when 'time' then format('case when %%s then %%s::text end', e.beyond, c.ref) end as beyond,
+    e.element,
+    format('sum(hash_record_extended(row(%%s), 0)::numeric)::text', e.element) as hash,
+    format(
+        'array[count(%%s)::text, %%s, %%s, %%s, %%s]',
+        c.ref,
+        e.extremes[1],
+        e.extremes[2],
+        case c.kind when 'numeric' then format('sum(scale(%%s))::text', c.ref) else 'null' end,
+        case c.kind when 'time' then format('(count(*) filter (where %%s))::text', e.beyond) else '''0''' end
+    ) as figures
+from (
+    select
+        a.attnum as place,
+        a.attname::text as name,
+        pg_catalog.format_type(a.atttypid, a.atttypmod) as type,
+        case a.atttypid
+            when 'bool'::regtype then 'bool'
+            when 'int2'::regtype then 'int'
+            when 'int4'::regtype then 'int'
+            when 'int8'::regtype then 'int'
+            when 'float4'::regtype then 'float'
+            when 'float8'::regtype then 'float'
+            when 'text'::regtype then 'text'
+            when 'varchar'::regtype then 'text'
+            when 'bpchar'::regtype then 'text'
+            when 'uuid'::regtype then 'uuid'
+            when 'bytea'::regtype then 'bytes'
+            when 'timestamptz'::regtype then 'time'
+            when 'timestamp'::regtype then 'time'
+            when 'date'::regtype then 'time'
+            when 'numeric'::regtype then 'numeric'
+            else 'other'
+        end as kind,
+        case a.atttypid when 'float4'::regtype then 'float4send' else 'float8send' end as send,
+        format('r.%%I', a.attname) as ref
+    from pg_catalog.pg_attribute as a
+    where a.attrelid = %(oid)s and a.attnum > 0 and not a.attisdropped
+) as c
+cross join lateral (
+    select
+        case when c.kind in ('numeric', 'other') then c.ref || '::text' else c.ref end as export,
+        case c.kind
+            when 'float' then format('pg_catalog.%%s(%%s)', c.send, c.ref)
+            when 'text' then c.ref || ' collate "C"'
+            when 'other' then c.ref || '::text'
+            else c.ref
+        end as element,
+        format('(%%s < ''0001-01-01'' or %%s >= ''10000-01-01'')', c.ref, c.ref) as beyond,
+        case
+            when c.kind = 'bool' then array[format('bool_and(%%s)::text', c.ref), format('bool_or(%%s)::text', c.ref)]
+            when c.kind = 'text' then array[
+                format('left(min(%%s collate "C"), 200)', c.ref), format('left(max(%%s collate "C"), 200)', c.ref)
+            ]
+            when c.kind = 'uuid' then array[
+                format('min(%%s::text collate "C")', c.ref), format('max(%%s::text collate "C")', c.ref)
+            ]
+            when c.kind in ('bytes', 'other') then array['null', 'null']
+            else array[format('min(%%s)::text', c.ref), format('max(%%s)::text', c.ref)]
+        end as extremes
+) as e
+order by c.place

@@ -1,0 +1,46 @@
+-- The partitions of a table and those that retention has detached from it, with what the catalog says of each now.
+-- params: parent, parent_oid
+select
+    coalesce(format('%%s.%%s', p.schema, p.name), r.partition) as name,
+    coalesce(p.relation_oid, r.partition_oid) as oid,
+    coalesce(p.lower, r.lower) as lower,
+    coalesce(p.upper, r.upper) as upper,
+    coalesce(p.is_default, false) as is_default,
+    case
+        when p.is_pending_detach then 'pending'
+        when p.relation_oid is not null then 'attached'
+        when r.state in ('due', 'detaching') then 'detached'
+        else r.state
+    end as state,
+    r.id as retirement_id,
+    coalesce(r.archived_at, r.detached_at) as since,
+    case
+        when p.relation_oid is not null and not p.is_default and not p.is_leaf
+            then 'it is partitioned itself or a foreign table; remove it by hand'
+        when p.relation_oid is not null and v.entries > 0
+            then 'changes in it are still to be carried back; run backfill'
+        when p.relation_oid is not null then ''
+        when c.oid is null then 'its table is gone'
+        when format('%%s.%%s', n.nspname, c.relname) <> r.partition
+            then format('its table is called %%s.%%s now; give it back its name', n.nspname, c.relname)
+        when c.relkind <> 'r' then 'it is partitioned itself or a foreign table; remove it by hand'
+        when i.inhparent is not null then format('its table is a partition of %%s now', i.inhparent::regclass)
+        else ''
+    end as obstacle
+from (
+    select b.* from maintenance.partition as b where b.parent_oid = %(parent_oid)s
+) as p
+full join (
+    select o.* from maintenance.retirement as o where o.parent = %(parent)s and o.state not in ('dropped', 'returned')
+) as r on p.relation_oid = r.partition_oid
+left join pg_catalog.pg_class as c on r.partition_oid = c.oid
+left join pg_catalog.pg_namespace as n on c.relnamespace = n.oid
+left join pg_catalog.pg_inherits as i on c.oid = i.inhrelid
+-- After a cutover, what changed in the partition and has not reached the old tables yet.
+cross join lateral (
+    select count(*) as entries
+    from maintenance.migration as m
+    inner join maintenance.reverse_capture as w on m.name = w.migration
+    where m.target = %(parent)s and w.event_time >= p.lower and w.event_time < p.upper
+) as v
+order by 3 nulls first, 1

@@ -1,0 +1,29 @@
+-- The partitions that lack an index of their parent, with the indexes of each that are like it and attached to nothing.
+-- params: parent, index
+select
+    p.schema,
+    p.name,
+    p.is_leaf,
+    coalesce(jsonb_agg(jsonb_build_object(
+        'name', x.relname,
+        'is_valid', i.indisvalid,
+        'builder', (select b.pid from pg_catalog.pg_stat_progress_create_index as b where b.index_relid = i.indexrelid limit 1)
+    )) filter (where x.oid is not null), '[]') as candidates
+from maintenance.partition as p
+left join pg_catalog.pg_index as i
+    on
+        p.relation_oid = i.indrelid
+        and maintenance.index_definition(i.indexrelid) = maintenance.index_definition(%(index)s)
+        and not exists (select from pg_catalog.pg_inherits as h where h.inhrelid = i.indexrelid)
+        and not exists (select from pg_catalog.pg_constraint as k where k.conindid = i.indexrelid)
+left join pg_catalog.pg_class as x on i.indexrelid = x.oid
+where
+    p.parent_oid = %(parent)s and not p.is_pending_detach
+    and not exists (
+        select
+        from pg_catalog.pg_inherits as h
+        inner join pg_catalog.pg_index as o on h.inhrelid = o.indexrelid
+        where h.inhparent = %(index)s and o.indrelid = p.relation_oid
+    )
+group by p.schema, p.name, p.is_leaf, p.lower
+order by p.lower nulls last, p.name

@@ -1,0 +1,25 @@
+"""The text in which a creation is shown: log and artifact are the same.
+
+Belongs here: Markdown from a plan. Keep out: anything that decides.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from tasks.partitions.create import CreationPlan
+
+
+def creation_plan(plan: CreationPlan) -> str:
+    """Return what will be made, why, and the SQL for it."""
+    head = f"### {plan.table} as of {_show(plan.as_of)}"
+    if not plan.creates:
+        return f"{head}\n\nNothing is due: the runway is long enough and has no gap."
+    lines = [f"| {c.name} | {_show(c.lower)} | {_show(c.upper)} | {c.reason} |" for c in plan.creates]
+    table = "\n".join(["| partition | from | to | why |", "|---|---|---|---|", *lines])
+    statements = ";\n".join(plan.statements)
+    return f"{head}\n\n{table}\n\nEach in a transaction of its own:\n\n```sql\n{statements};\n```"
+
+
+def _show(instant: datetime) -> str:
+    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M}"
