@@ -32,7 +32,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 
 from tests.demo.ledger import Change, LedgerFile
 from tests.demo.legacy import VALIDATION_ZONE, shared_ids
-from tests.demo.operations import Keys, Mix, Operation, insert
+from tests.demo.operations import Keys, Mix, Operation, Session, insert
 from tests.demo.statements import run
 from tests.demo.tables import LETTERS, TABLES, Table
 
@@ -185,6 +185,11 @@ class Connection:
         self.keys.apply(self._changes)
 
 
+def insert_shared_letter(session: Session) -> None:
+    """Insert a dead letter that every connection will count retries on."""
+    insert(session, LETTERS, "dlq_table_insert", data='{"shared": true}')
+
+
 @dataclass(frozen=True)
 class Settings:
     """What the command line says."""
@@ -229,7 +234,7 @@ class Writer:
     def _insert_shared_letters(self) -> list[str]:
         first = self.connections[0]
         for _ in range(SHARED_LETTERS):
-            first.perform(Operation("insert one", lambda session: insert(session, LETTERS, "dlq_table_insert", data="{}")))
+            first.perform(Operation("insert shared", insert_shared_letter))
         shared = first.keys.choose(Random(0), LETTERS, SHARED_LETTERS)
         for key in shared:
             first.keys.forget(str(LETTERS.relation), key)
