@@ -264,11 +264,16 @@ def superuser_dsn(server: Server, database: str) -> str:
 @pytest.fixture(scope="session")
 def prefect_api(the_watchdog: Watchdog) -> Iterator[str]:
     """Return the URL of a Prefect server that this session's flow runs use; heartbeats, a second per flow, are off."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
     from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     url = the_watchdog.start_prefect()
     with temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield url
+        # What they still hold would be sent when the server has gone.
+        APILogWorker.instance().drain()
+        EventsWorker.drain_all()
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tasks.core.embedded import DATA, EmbeddedRefused, remove, watchdog
+from tasks.core.embedded import DATA, remove, watchdog
 from tasks.core.embedded.postgres import unprivileged_user
 from tasks.core.embedded.process import started_at
 from tasks.core.settings import PROJECT
@@ -265,36 +265,3 @@ def test_a_second_owner_waits_until_the_first_has_stopped(start_owner: StartOwne
     start_owner().kill()
 
     assert starts_cleanly(directory)
-
-
-def test_a_directory_that_is_held_is_not_removed(directory: Path) -> None:
-    with watchdog(directory):
-        assert not remove(directory)
-
-
-def test_a_refused_setting_names_the_reason_and_leaves_nothing(directory: Path) -> None:
-    with watchdog(directory) as held, pytest.raises(EmbeddedRefused, match="max_connections"):
-        held.start_postgres(durable=False, settings={"max_connections": "-3"})
-
-
-def test_a_fresh_cluster_forgets_what_the_last_one_held(directory: Path) -> None:
-    with watchdog(directory) as held, psycopg.connect(held.start_postgres(durable=False).dsn) as conn:
-        conn.execute("create table public.kept ()")
-
-    with watchdog(directory) as held, psycopg.connect(held.start_postgres(durable=False).dsn) as conn:
-        assert conn.execute("select to_regclass('public.kept') is not null").fetchone() == (True,)
-        conn.close()
-        held.stop("postgres")
-        with psycopg.connect(held.start_postgres(durable=False, fresh=True).dsn) as other:
-            assert other.execute("select to_regclass('public.kept') is not null").fetchone() == (False,)
-
-
-def test_passwords_are_kept_for_us_alone_and_never_shown(directory: Path) -> None:
-    with watchdog(directory) as held:
-        server = held.start_postgres(durable=False)
-        kept = directory / "postgres.password"
-
-        assert kept.stat().st_mode & 0o077 == 0
-        assert server.password not in repr(server)
-        with pytest.raises(psycopg.OperationalError, match="authentication failed"):
-            psycopg.connect(server.dsn_for("postgres", password="wrong"))

@@ -255,19 +255,30 @@ class Cluster:
             return binaries
         copy = self.place / f"binaries-{hashlib.sha256(str(binaries).encode()).hexdigest()[:12]}"
         if not copy.exists():
-            partial = copy.with_suffix(".part")
-            shutil.rmtree(partial, ignore_errors=True)
-            shutil.copytree(binaries.parent, partial, symlinks=True)
-            for path in (partial, *partial.rglob("*")):
-                if not path.is_symlink():
-                    path.chmod(0o755)
-            partial.rename(copy)
-        return copy / "bin"
+            _copy_installation(binaries, copy)
+        return copy / binaries.relative_to(binaries.parents[2])
 
     def _refused(self, reason: str) -> EmbeddedRefused:
         return EmbeddedRefused(
             "PostgreSQL", str(self.owner.directory), reason, f"The whole log is {self.owner.directory}/{self.name}.log."
         )
+
+
+def _copy_installation(binaries: Path, copy: Path) -> None:
+    """Copy bin, lib and share with the shared libraries that a wheel keeps beside its package, for everybody to run.
+
+    The programs find both relative to themselves, so the copy keeps three levels of directories.
+    """
+    installation, package, site = binaries.parents[0], binaries.parents[1], binaries.parents[2]
+    partial = copy.with_suffix(".part")
+    shutil.rmtree(partial, ignore_errors=True)
+    for source in (installation, package.with_name(f"{package.name}.libs")):
+        if source.is_dir():
+            shutil.copytree(source, partial / source.relative_to(site), symlinks=True)
+    for path in (partial, *partial.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755)
+    partial.rename(copy)
 
 
 def _is_serving(pid: int, data: Path) -> bool:
