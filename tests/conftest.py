@@ -21,8 +21,7 @@ from hypothesis import settings as hypothesis_settings
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from tasks.core.embedded import DATA, Watchdog, bundled_binaries, remove, watchdog
-from tasks.core.embedded.process import started_at
+from tasks.core.embedded import DATA, Watchdog, bundled_binaries, own_directory, remove, watchdog
 from tasks.core.migrations import apply
 
 # Before anything imports Prefect: no profile of the user, and an error instead of a server nobody asked for.
@@ -113,16 +112,8 @@ def the_watchdog() -> Iterator[Watchdog]:
 
 
 def new_directory() -> Path:
-    """Name a directory for servers of this process, which their unprivileged user may enter, as pytest's own is not.
-
-    Those of test processes that were killed are removed on the way.
-    """
-    root = DATA / "test"
-    root.mkdir(parents=True, exist_ok=True)
-    for path in root.glob("[0-9]*-*"):
-        if started_at(int(path.name.partition("-")[0])) is None:
-            remove(path)
-    return root / f"{os.getpid()}-{secrets.token_hex(4)}"
+    """Name a directory for servers of this process, which their unprivileged user may enter, as pytest's own is not."""
+    return own_directory(DATA / "test")
 
 
 @dataclass

@@ -59,7 +59,7 @@ def _start_a_plain_process(held: Watchdog, directory: Path, *, ignores_sigterm: 
     ignore = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" if ignores_sigterm else ""
     argv = [sys.executable, "-c", f"{ignore} print('up', flush=True); import time; time.sleep({FOREVER_S})"]
     log = directory / "plain.log"
-    held.start_process("plain", argv, {"BELONGS_TO": str(directory)}, log)
+    held.start_process("plain", argv, {"BELONGS_TO": str(directory)}, log, grace_s=1)
     while not log.stat().st_size:
         time.sleep(0.01)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from importlib import util
 from collections.abc import Iterator
+from importlib import util
 from pathlib import Path
 
 import psycopg

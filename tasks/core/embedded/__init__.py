@@ -10,14 +10,24 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tasks.core.embedded.owner import EmbeddedRefused, Owner, remove, remove_below
+from tasks.core.embedded.owner import EmbeddedRefused, Owner, own_directory, remove, remove_below
 from tasks.core.embedded.postgres import Cluster, EmbeddedServer, bundled_binaries, free_port
-from tasks.core.embedded.prefect_server import PrefectServer
+from tasks.core.embedded.prefect_api import PrefectServer
 from tasks.core.settings import PROJECT
 
 __all__ = [
-    "DATA", "EmbeddedRefused", "EmbeddedServer", "Watchdog", "bundled_binaries", "free_port", "remove", "remove_below", "watchdog",
-]  # fmt: skip
+    "DATA",
+    "EmbeddedRefused",
+    "EmbeddedServer",
+    "Watchdog",
+    "bundled_binaries",
+    "free_port",
+    "own_directory",
+    "prefect_server",
+    "remove",
+    "remove_below",
+    "watchdog",
+]
 
 DATA = PROJECT / ".data"
 
@@ -64,3 +74,12 @@ def watchdog(directory: Path) -> Iterator[Watchdog]:
         yield held
     finally:
         held.close()
+
+
+@contextmanager
+def prefect_server(root: Path = DATA / "flows") -> Iterator[str]:
+    """Lend a Prefect server to this process alone and return its API URL; it and its runs are gone afterwards."""
+    directory = own_directory(root)
+    with watchdog(directory) as held:
+        yield held.start_prefect()
+    remove(directory)

@@ -1,7 +1,7 @@
 """The owner's end of the watchdog: every request is answered by the watchdog process before it returns.
 
 Belongs here: starting the watchdog process, the pipe, closing it, removing a directory that nobody holds.
-Keep out: what is started (`postgres`, `prefect_server`).
+Keep out: what is started (`postgres`, `prefect_api`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import selectors
 import shutil
 import signal
@@ -22,13 +23,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.core.embedded.process import Order, lock
+from tasks.core.embedded.process import Order, lock, started_at
 from tasks.core.errors import Permanent
 from tasks.core.settings import PROJECT
 
 #: Longest wait for an answer: an earlier watchdog of the same directory may still be stopping its servers.
 ANSWER_WAIT_S = 60.0
-PROCESS_STOP = ((signal.SIGTERM, 3.0),)
+#: How long a process may take to end after SIGTERM: long enough for a transaction of five seconds.
+GRACE_S = 8.0
 #: Where root puts the data of a directory that an unprivileged user cannot enter.
 OUTSIDE = Path("/var/tmp")  # noqa: S108 (entered only after its owner was checked)
 
@@ -69,9 +71,18 @@ class Owner:
         """Start a process under the watchdog and return its pid."""
         return int(self._ask("start", **asdict(order))["pid"])
 
-    def start_process(self, name: str, argv: Sequence[str], env: Mapping[str, str], log: Path, *, cwd: Path = PROJECT) -> int:
-        """Start a process that SIGTERM ends; children of its own must end with it. Return its pid."""
-        return self.start(Order(name, argv, dict(env), str(log), str(cwd), PROCESS_STOP))
+    def start_process(
+        self,
+        name: str,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        log: Path,
+        *,
+        cwd: Path = PROJECT,
+        grace_s: float = GRACE_S,
+    ) -> int:
+        """Start a process that SIGTERM ends within `grace_s`; children of its own must end with it. Return its pid."""
+        return self.start(Order(name, argv, dict(env), str(log), str(cwd), ((signal.SIGTERM, grace_s),)))
 
     def exit_code(self, name: str) -> int | None:
         """Return how `name` ended, None while it runs."""
@@ -139,6 +150,15 @@ def last_line(log: Path) -> str:
 def outside_place(directory: Path) -> Path:
     """Return where root puts the data of `directory` when an unprivileged user cannot enter that."""
     return OUTSIDE / f"postgres-maintenance-{hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:12]}"
+
+
+def own_directory(root: Path) -> Path:
+    """Name a new directory of this process below `root`; those of processes that have ended are removed on the way."""
+    root.mkdir(parents=True, exist_ok=True)
+    for path in root.glob("[0-9]*-*"):
+        if started_at(int(path.name.partition("-")[0])) is None:
+            remove(path)
+    return root / f"{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def remove(directory: Path) -> bool:

@@ -2,7 +2,7 @@
 
 Belongs here: the process itself, standard library only, so that it starts at once and needs nothing of ours. It is run by
 path in a session of its own; requests are lines of JSON on its standard input, answers lines on its standard output.
-Keep out: what is started and why (`postgres`, `prefect_server`), and any import of ours.
+Keep out: what is started and why (`postgres`, `prefect_api`), and any import of ours.
 
 Nothing outlives its owner: the owner's end by Ctrl-C, SIGTERM, SIGKILL or a crash closes the pipe; the watchdog's own death
 reaches each child as its parent-death signal (Linux). What even so stayed is ended by the next start on the directory.
