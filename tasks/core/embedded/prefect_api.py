@@ -21,6 +21,7 @@ from tasks.core.embedded.owner import EmbeddedRefused, Owner, last_line
 from tasks.core.embedded.postgres import free_port
 
 START_WAIT_S = 120.0
+NOT_INHERITED = ("PREFECT_", "DATABASE_", "SUPABASE_", "REDIS_", "PG")
 
 
 class PrefectServer:
@@ -61,7 +62,8 @@ class PrefectServer:
         return port
 
     def _env(self) -> dict[str, str]:
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
+        """No settings of the user's Prefect, no secrets of the maintained database."""
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(NOT_INHERITED)}
         return {
             **inherited,
             "PREFECT_HOME": str(self.home),
@@ -69,6 +71,8 @@ class PrefectServer:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
             "DO_NOT_TRACK": "1",
+            # As `prefect server start` does: one application per process, so it keeps no second copy of its routes.
+            "PREFECT__SERVER_FINAL": "1",
         }
 
     def _keep_template(self) -> None:
