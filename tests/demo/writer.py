@@ -276,6 +276,7 @@ class Writer:
 
     def run(self) -> int:
         """Write until told to stop; returns the exit code."""
+        self.figures.started = time.monotonic()
         threads = [threading.Thread(target=self.work, args=(n,)) for n in range(self.settings.connections)]
         threads.append(threading.Thread(target=self.keep_open))
         for thread in threads:
