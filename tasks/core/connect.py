@@ -30,7 +30,7 @@ Connection = psycopg.Connection[Any]
 
 OLDEST_VERSION_NUM = 150000
 POOL_SIZE = 10
-CONNECT_TIMEOUT_S = 10
+BOUNDS: dict[str, Any] = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 
 
 class Timeouts(NamedTuple):
@@ -90,10 +90,8 @@ def open_connection(kind: Kind, *, purpose: str = "maintenance", dsn: str | None
 
 def _connect(dsn: str) -> Connection:
     server = describe_server(dsn)
-    bounds = {"connect_timeout": CONNECT_TIMEOUT_S, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
-    given = conninfo_to_dict(dsn)
     try:
-        conn = psycopg.connect(dsn, autocommit=True, prepare_threshold=None, **{k: v for k, v in bounds.items() if k not in given})
+        conn: Connection = psycopg.connect(bounded(dsn), autocommit=True, prepare_threshold=None)
     except psycopg.OperationalError as error:
         raise _refusal(server, str(error)) from None
     if conn.info.server_version < OLDEST_VERSION_NUM:
@@ -101,6 +99,11 @@ def _connect(dsn: str) -> Connection:
         conn.close()
         raise ServerTooOld(server=server.text, version=version)
     return conn
+
+
+def bounded(dsn: str) -> str:
+    """Return `dsn` with a limit on connecting and TCP keepalives, where it states none itself (design 11)."""
+    return make_conninfo(**{**BOUNDS, **conninfo_to_dict(dsn)})
 
 
 def _refusal(server: Server, text: str) -> CannotConnect | AccessRefused:
@@ -159,7 +162,14 @@ def _open_runtime(dsn: str) -> Runtime:
     open_connection(Kind.READ, dsn=dsn).close()
     arguments = {"prepare_threshold": None, "application_name": "maintenance", "autocommit": True}
     pool: ConnectionPool[Connection] = ConnectionPool(
-        dsn, min_size=1, max_size=POOL_SIZE, kwargs=arguments, configure=_configure, open=False, timeout=60, max_idle=120
+        bounded(dsn),
+        min_size=1,
+        max_size=POOL_SIZE,
+        kwargs=arguments,
+        configure=_configure,
+        open=False,
+        timeout=60,
+        max_idle=120,
     )
     pool.open()
     return Runtime(dsn, pool)
@@ -245,6 +255,22 @@ def with_lock_retries(
 def _one_attempt(attempt: Callable[[Connection], T], kind: Kind, watch: _LockWatch) -> T:
     with transaction(kind, lock_ms=watch.next_lock_ms(kind)) as conn, watch.watching(conn):
         return attempt(conn)
+
+
+@contextmanager
+def naming_holders(conn: Connection, relation: object, action: str) -> Iterator[None]:
+    """Let a long wait that cannot be repeated, such as DETACH CONCURRENTLY's, end in LockBusy naming who held the lock.
+
+    For a statement outside a transaction on a connection of its own; the wait is kept in maintenance.lock_wait.
+    """
+    watch = _LockWatch(str(relation), action)
+    try:
+        with watch.watching(conn):
+            yield
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled, psycopg.errors.DeadlockDetected):
+        watch.record(granted=False)
+        raise watch.busy() from None
+    watch.record(granted=True)
 
 
 class _LockWatch:

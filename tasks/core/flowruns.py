@@ -13,14 +13,16 @@ from typing import Any, TypeVar
 
 from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.runtime import flow_run
-from prefect.states import Completed, State
+from prefect.states import Completed
 
 from tasks.core.errors import MaintenanceError, Permanent, Unfinished, is_retryable
 from tasks.core.ledger import Deferred
 
-N, R = TypeVar("N"), TypeVar("R")
+N = TypeVar("N")
+R = TypeVar("R")
 
 
 class Cancelled(Permanent):
@@ -120,5 +122,3 @@ def stop_if_cancelled() -> None:
         state = client.read_flow_run(context.flow_run.id).state
     if state is not None and (state.is_cancelling() or state.is_cancelled()):
         raise Cancelled
-
-

@@ -56,7 +56,7 @@ def report(step: str, done: int, total: int | None) -> None:
             known.said = now
         if total is not None and done >= total:
             del _steps[step]
-    for listener in list(_listeners):
+    for listener in _listeners.copy():
         listener(progress)
     if is_time:
         log().info(str(progress))

@@ -27,6 +27,10 @@ class Settings(BaseSettings):
     maintenance_file: Path = PROJECT / "maintenance.yaml"
     #: Where archives and reports go when they stay on this machine.
     maintenance_output: Path = PROJECT / "build"
+    #: Where archives of removed partitions go; below `maintenance_output` where it is not set.
+    maintenance_archive: Path | None = None
+    #: Set to 1 by tests and the demo alone: retention may be applied as of an instant to come (design 10).
+    maintenance_allow_future: bool = False
     #: Set to 1 by `make demo|serve|test` alone: the only way to an embedded server.
     maintenance_embedded: bool = False
     #: Overrides the settings row of the same name for this process (M3).

@@ -9,9 +9,9 @@ Keep out: any statement of its own, timeouts, retries.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from string import Formatter
 from typing import Any, LiteralString, cast
@@ -25,7 +25,6 @@ from tasks.core.names import Relation
 ROOT = Path(__file__).resolve().parents[2] / "sql"
 _KINDS = ("identifiers", "literals", "fragments", "params")
 _FIELD = re.compile(r"^--\s*(identifiers|literals|fragments|params|locks|transaction)\s*:\s*(.*)$")
-
 
 
 @dataclass(eq=False)
@@ -56,7 +55,7 @@ class Statement:
         return self.identifiers | self.literals | self.fragments | self.params
 
 
-@lru_cache(maxsize=None)
+@cache
 def load(name: str, root: Path = ROOT) -> Statement:
     """Read `sql/<name>.sql`; raises InvalidSqlFile where header and placeholders differ (design 2)."""
     path = root / f"{name}.sql"
@@ -93,8 +92,8 @@ def _names(header: list[tuple[str, str]], kind: str) -> frozenset[str]:
     return frozenset(name.strip() for value in values for name in value.split(",") if name.strip())
 
 
-def _require_equal(name: str, what: str, used: set[str], declared: frozenset[str]) -> None:
-    if used != declared:
+def _require_equal(name: str, what: str, used: Collection[str], declared: Collection[str]) -> None:
+    if set(used) != set(declared):
         reason = f"{what} used {sorted(used)} but its header declares {sorted(declared)}"
         raise InvalidSqlFile(name=name, reason=reason)
 

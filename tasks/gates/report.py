@@ -41,21 +41,24 @@ class Decision:
 
 def decide(head: Mapping[str, Any], verdicts: Sequence[Mapping[str, Any]]) -> Decision:
     """Say in one word what the evidence allows: a blocked gate after cutover means back, before it wait."""
-    failed = [f"{v['step']} {v['status']}" for v in verdicts if v["status"] in ("BLOCKED", "ERRORED")]
-    is_over = head["phase"] == "cut_over"
-    if failed and is_over:
-        return Decision("Back", f"Cut over, and then: gate {', gate '.join(failed)}.", "bad")
+    failed = " and ".join(f"gate {v['step']} {v['status']}" for v in verdicts if v["status"] in {"BLOCKED", "ERRORED"})
+    if head["phase"] == "cut_over":
+        return _after(head, failed)
     if failed:
-        return Decision("Wait", f"Gate {', gate '.join(failed)}. Nothing of the application has changed.", "bad")
-    if is_over:
-        return Decision("Done", f"{head['target']} is in use; every gate let it pass.", "good")
+        return Decision("Wait", f"{failed}. Nothing of the application has changed.", "bad")
     if head["phase"] == "rolled_back":
         return Decision("Wait", "Rolled back: the legacy tables are in use again.", "warn")
     if head["decision"] == "approved":
         return Decision("Go", f"Approved by {head['approved_by']}; the cutover may run.", "good")
-    if any(v["step"] == "integrity" for v in verdicts):
-        return Decision("Wait", "Every gate so far let it pass; the cutover waits for a person's approval.", "warn")
-    return Decision("Wait", "The copy is not proven yet.", "warn")
+    is_proven = any(v["step"] == "integrity" for v in verdicts)
+    reason = "Every gate so far let it pass; it waits for a person's approval." if is_proven else "It is not proven yet."
+    return Decision("Wait", reason, "warn")
+
+
+def _after(head: Mapping[str, Any], failed: str) -> Decision:
+    if failed:
+        return Decision("Back", f"Cut over, and then: {failed}.", "bad")
+    return Decision("Done", f"{head['target']} is in use; every gate let it pass.", "good")
 
 
 def write_report(migration: str, as_of: datetime, folder: Path | None = None) -> Path:
@@ -109,7 +112,12 @@ def _read(conn: Connection, migration: str, folder: Path) -> dict[str, Any]:
 def _verdict(verdict: dict[str, Any], folder: Path) -> dict[str, Any]:
     docs = verdict["data_docs"]
     link = os.path.relpath(docs, folder) if docs else None
-    return {**verdict, "tone": TONES[verdict["status"]], "lines": [_cut_text(reason) for reason in verdict["reasons"]], "data_docs": link}
+    return {
+        **verdict,
+        "tone": TONES[verdict["status"]],
+        "lines": [_cut_text(reason) for reason in verdict["reasons"]],
+        "data_docs": link,
+    }
 
 
 def _by_source(days: Sequence[Mapping[str, Any]]) -> Rows:

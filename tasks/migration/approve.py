@@ -13,7 +13,12 @@ from tasks.migration.approval import InvalidApproval, answer, read_open
 
 
 def approve(
-    migration: str, *, name: str, reason: str, sign_offs: list[str] | None = None, decision: Literal["approved", "refused"] = "approved"
+    migration: str,
+    *,
+    name: str,
+    reason: str,
+    sign_offs: list[str] | None = None,
+    decision: Literal["approved", "refused"] = "approved",
 ) -> str:
     """Answer the open approval request of a migration.
 
@@ -27,8 +32,17 @@ def approve(
     declared = read_declaration().migration(migration)
     with transaction(Kind.READ) as conn:
         request = read_open(conn, migration)
-        fields = {"decision": decision, "name": name, "reason": reason, "sign_offs": sign_offs or []}
-        first = answer(conn, request, migration, needed=declared.sign_offs, valid_for=declared.approval_valid, **fields)
+        first = answer(
+            conn,
+            request,
+            migration,
+            decision=decision,
+            name=name,
+            reason=reason,
+            sign_offs=sign_offs or [],
+            needed=declared.sign_offs,
+            valid_for=declared.approval_valid,
+        )
     if not first:
         raise InvalidApproval(migration=migration, reason="this request has an answer already")
     return f"{decision} by {name}"

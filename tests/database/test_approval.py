@@ -87,7 +87,7 @@ def test_an_expired_approval_does_not_hold(conn: Connection) -> None:
 
 def test_a_refusal_names_who_and_why_and_a_new_request_gets_its_own_answer(conn: Connection) -> None:
     give(conn, decision="refused", reason="not on a Friday", sign_offs=())
-    with pytest.raises(ApprovalRefused, match="refused by Ada .*not on a Friday"):
+    with pytest.raises(ApprovalRefused, match=r"refused by Ada .*not on a Friday"):
         require_approval(conn, "m", STATE, NEEDED)
     give(conn)
     assert require_approval(conn, "m", STATE, NEEDED).decision == "approved"
@@ -101,7 +101,11 @@ def test_the_first_answer_to_a_request_stands(conn: Connection) -> None:
 
 @pytest.mark.parametrize(
     ("changed", "reason"),
-    [({"name": " "}, "a name and a reason"), ({"reason": ""}, "a name and a reason"), ({"sign_offs": ["dba"]}, "security are missing")],
+    [
+        ({"name": " "}, "a name and a reason"),
+        ({"reason": ""}, "a name and a reason"),
+        ({"sign_offs": ["dba"]}, "security are missing"),
+    ],
 )
 def test_an_incomplete_answer_is_not_recorded(conn: Connection, changed: dict[str, object], reason: str) -> None:
     with pytest.raises(InvalidApproval, match=reason):

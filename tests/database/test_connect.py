@@ -86,9 +86,13 @@ def test_the_pool_outlives_an_inner_user(database: str) -> None:
 
 
 def test_a_transaction_that_fails_leaves_nothing(database: str) -> None:
-    with pytest.raises(ZeroDivisionError), transaction(Kind.READ) as conn:
-        conn.execute("create table public.half_done (id integer)")
-        raise ZeroDivisionError
+    def half() -> None:
+        with transaction(Kind.READ) as conn:
+            conn.execute("create table public.half_done (id integer)")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        half()
     with transaction(Kind.READ) as conn:
         assert conn.execute("select to_regclass('public.half_done')").fetchone() == (None,)
 
@@ -178,7 +182,9 @@ def pooler(database: str, tmp_path: Path) -> Iterator[str]:
         f"unix_socket_dir =\nlogfile = {tmp_path}/log\nignore_startup_parameters = extra_float_digits\n",
         encoding="utf-8",
     )
-    process = subprocess.Popen([PGBOUNCER, "-q", str(tmp_path / "bouncer.ini")], stderr=subprocess.DEVNULL, **_unprivileged(tmp_path))
+    process = subprocess.Popen(
+        [PGBOUNCER, "-q", str(tmp_path / "bouncer.ini")], stderr=subprocess.DEVNULL, **_unprivileged(tmp_path)
+    )
     dsn = make_conninfo(database, port=port)
     try:
         _wait_for(dsn)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -35,7 +35,7 @@ create unique index on app.lonely (id);
 
 
 @pytest.fixture
-def app(make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> psycopg.Connection:
+def app(make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Iterator[psycopg.Connection]:
     dsn = make_database(sets=())
     monkeypatch.setenv("DATABASE_URL", dsn)
     with psycopg.connect(dsn, autocommit=True) as conn:
@@ -102,7 +102,9 @@ def test_a_failing_view_keeps_its_content_and_does_not_stop_the_others(app: psyc
     refresh_all()
     app.execute("insert into app.sales values ('2026-01-02', 0)")
     app.execute("create function app.fail() returns integer language plpgsql as $$ begin raise exception 'broken'; end $$")
-    app.execute("drop materialized view app.lonely; create materialized view app.lonely as select app.fail() as id with no data")
+    app.execute(
+        "drop materialized view app.lonely; create materialized view app.lonely as select app.fail() as id with no data"
+    )
     app.execute("create unique index on app.lonely (id)")
 
     with pytest.raises(Unfinished, match=r"app\.lonely: app\.lonely could not be refreshed: broken"):
@@ -131,7 +133,9 @@ def test_an_undeclared_view_is_refused(app: psycopg.Connection) -> None:
 
 def test_the_failure_class_is_the_one_that_names_the_view(app: psycopg.Connection) -> None:
     app.execute("create function app.fail() returns integer language plpgsql as $$ begin raise exception 'broken'; end $$")
-    app.execute("drop materialized view app.lonely; create materialized view app.lonely as select app.fail() as id with no data")
+    app.execute(
+        "drop materialized view app.lonely; create materialized view app.lonely as select app.fail() as id with no data"
+    )
     app.execute("create unique index on app.lonely (id)")
     with pytest.raises(RefreshFailed, match="It keeps its former content"):
         refresh("app.lonely", DECLARED, AS_OF)

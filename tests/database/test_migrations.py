@@ -69,7 +69,9 @@ def test_a_failing_migration_is_named_and_leaves_nothing(empty: str, folder: Pat
     assert not made(empty)
 
 
-def test_a_role_that_may_not_create_is_told_what_to_grant(empty: str, server: object, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_role_that_may_not_create_is_told_what_to_grant(
+    empty: str, server: object, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     database = conninfo_to_dict(empty)["dbname"]
     with psycopg.connect(server.superuser_dsn, autocommit=True) as conn:  # type: ignore[attr-defined]
         conn.execute(sql.SQL("alter database {} owner to postgres").format(sql.Identifier(str(database))))
