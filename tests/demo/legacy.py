@@ -28,12 +28,13 @@ SHARES = MappingProxyType(
 #: The zone of the server that wrote the validation metrics' times without zone.
 VALIDATION_ZONE = "Europe/Berlin"
 
-NULL_TIME = "time is null"
-INFINITE_TIME = "time is infinite"
-OUT_OF_SPAN = "time is outside the span"
-TEXT_TOO_LONG = "text is too long"
-COLLISION = "another source has this id and time"
-RESERVED_ID = "id looks like one of ours"
+#: The reasons, in the words of the quarantine.
+NULL_TIME = "event time is null"
+INFINITE_TIME = "event time is infinite"
+OUT_OF_SPAN = "event time is outside the span"
+TEXT_TOO_LONG = "event_type is longer than 500 characters"
+COLLISION = "collision with monitoring.monitoring_events"
+RESERVED_ID = "id looks like one of maintenance's own"
 
 #: Rows of `generate` that no span and no mapping can keep, by table and reason, whatever seed and number of rows.
 #: Exact for a span that begins after 1999 and at or before `as_of - days`, and ends after `as_of + 1 day` and before 2999.

@@ -12,12 +12,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from tasks.core.embedded import DATA, EmbeddedServer, Watchdog, watchdog
+from tasks.core.progress import report
+from tests.demo.legacy import create_legacy, generate
 from tests.demo.statements import run
 
 MAINTAINER, WRITER, DATABASE = "maintainer", "application", "demo"
@@ -68,6 +71,24 @@ def stage() -> Iterator[Stage]:
         ready = Stage(held, held.start_postgres(fresh=True), folder)
         _create_database(ready)
         yield ready
+
+
+def fill(ready: Stage, rows: int, seed: int, as_of: datetime) -> dict[str, int]:
+    """Build the five legacy tables and fill them; returns rows by table."""
+    with psycopg.connect(ready.dsn, autocommit=True) as conn:
+        create_legacy(conn)
+        return generate(conn, rows, seed, as_of, on_progress=_Filled(rows).advance)
+
+
+class _Filled:
+    """Counts generated rows over the tables."""
+
+    def __init__(self, total: int) -> None:
+        self.done, self.total = 0, total
+
+    def advance(self, _table: str, rows: int) -> None:
+        self.done += rows
+        report("generate", self.done, self.total)
 
 
 def _create_database(ready: Stage) -> None:

@@ -21,12 +21,12 @@ judged as (
     select
         source,
         case
-            when is_reserved then 'id looks like one of ours'
-            when length(type) > 500 then 'text is too long'
-            when time is null then 'time is null'
-            when not isfinite(time) then 'time is infinite'
-            when time < %(lower)s::timestamptz or time >= %(upper)s::timestamptz then 'time is outside the span'
-            when is_taken then 'another source has this id and time'
+            when is_reserved then 'id looks like one of maintenance''s own'
+            when length(type) > 500 then 'event_type is longer than 500 characters'
+            when time is null then 'event time is null'
+            when not isfinite(time) then 'event time is infinite'
+            when time < %(lower)s::timestamptz or time >= %(upper)s::timestamptz then 'event time is outside the span'
+            when is_taken then 'collision with monitoring.monitoring_events'
         end as reason
     from times
 )
