@@ -164,6 +164,9 @@ class Migration(_Owned):
     sign_offs: tuple[str, ...] = Field(default=(), description="Named sign-offs the approval must hold (M8).")
     verdict_valid: Duration = Field(default=timedelta(hours=1), description="A verdict older than this is asked again.")
     approval_valid: Duration = Field(default=timedelta(days=3), description="How long an approval request stays open.")
+    quarantine_allowance: int = Field(
+        default=0, ge=0, description="Rows that may join the quarantine between the request for approval and the cutover."
+    )
     toggle: Name = Field(default="USE_UNIFIED_SCHEMA", description="The settings row flipped at cutover (M3).")
     backup: str | None = Field(default=None, description="Name and time of a backup taken by other means (M9).")
 

@@ -105,10 +105,21 @@ def each(flow: str, names: Iterable[N], work: Callable[[N], R]) -> list[R]:
 def finish(results: list[R]) -> Any:
     """Return `results`; where every one is Deferred, a Completed state named Deferred that carries them."""
     deferred = [result for result in results if isinstance(result, Deferred)]
-    if deferred and len(deferred) == len(results) and FlowRunContext.get() is not None:
+    if deferred and len(deferred) == len(results) and is_in_run():
         message = "; ".join(f"deferred: {d.subject}: {d.reason}" for d in deferred)
         return Completed(name="Deferred", message=message, data=results)
     return results
+
+
+def finish_one(result: R) -> Any:
+    """Return one result; a Deferred or a waiting one as a Completed state of that name, so that the run list shows it."""
+    if not is_in_run():
+        return result
+    if isinstance(result, Deferred):
+        return Completed(name="Deferred", message=f"deferred: {result.subject}: {result.reason}", data=result)
+    if getattr(result, "outcome", None) == "waiting":
+        return Completed(name="Waiting", message=getattr(result, "message", "waiting"), data=result)
+    return result
 
 
 def stop_if_cancelled() -> None:

@@ -9,8 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from prefect.context import FlowRunContext
+from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput
 from pydantic import Field, create_model
+
+from tasks.core.declaration import Migration
+from tasks.migration.approval import Request
 
 
 class Answer(RunInput):
@@ -28,6 +33,28 @@ def form(sign_offs: Sequence[str]) -> type[Answer]:
         for name in sign_offs
     }
     return create_model("ApprovalForm", __base__=Answer, **fields)
+
+
+def can_suspend() -> bool:
+    """Say whether this is the top flow of a deployment's run: only that can be suspended and started again."""
+    context = FlowRunContext.get()
+    run = context.flow_run if context is not None else None
+    return run is not None and run.deployment_id is not None and run.parent_task_run_id is None
+
+
+def ask_person(migration: str, policy: Migration, request: Request) -> Answer:
+    """Suspend this run until the form of `request` is answered; started again by it, return the answer.
+
+    The key is the request's id: written before suspending and found again after the resume, so that each request gets
+    an answer of its own.
+    """
+    description = (
+        f"**Cutover of {migration}** to `{policy.target}`. Every gate so far let it pass, every row was compared. "
+        f"This covers at most {request.state.quarantined_rows:,} rows in quarantine. Refusing changes nothing."
+    )
+    asked = form(policy.sign_offs).with_initial_data(description=description)
+    timeout = int(policy.approval_valid.total_seconds())
+    return suspend_flow_run(wait_for_input=asked, timeout=timeout, key=str(request.id))
 
 
 def given_sign_offs(answer: Answer, sign_offs: Sequence[str]) -> tuple[str, ...]:

@@ -1,0 +1,150 @@
+"""The course of a whole migration: what stands between two gates, each step skipped where the ledger calls it done (M8).
+
+Belongs here: the order inside `migrate`, asking a person, what the flow returns.
+Keep out: what the steps do (`backfill`, `compare`, `cutover`), and the gates' facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from tasks.core.connect import Connection, Kind, transaction
+from tasks.core.declaration import Declaration, Migration
+from tasks.core.flowruns import log, publish
+from tasks.core.ledger import Deferred
+from tasks.core.sqlfiles import fetch, run
+from tasks.gates.evidence import read_state
+from tasks.gates.gate import pass_gate
+from tasks.gates.report import write_report
+from tasks.migration.approval import InvalidApproval, Request, State, answer, ask, close, how_to_approve, require_approval
+from tasks.migration.approval_form import ask_person, can_suspend, given_sign_offs
+from tasks.migration.backfill import backfill
+from tasks.migration.cutover import cut_over
+from tasks.migration.registry import read_registered
+from tasks.migration.verify import verify
+
+OnProgress = Callable[[str, int, int | None], None]
+
+
+class Postponed(Exception):
+    """Another run holds the target; carries the Deferred that the flow returns."""
+
+    def __init__(self, deferred: Deferred) -> None:
+        super().__init__(deferred.reason)
+        self.deferred = deferred
+
+
+@dataclass(frozen=True)
+class MigrationResult:
+    """Where a migration stands after `migrate`; `lock_ms` is how long the cutover held the legacy tables."""
+
+    migration: str
+    outcome: Literal["completed", "waiting"]
+    message: str
+    lock_ms: int | None = None
+    report: str | None = None
+
+
+def is_cut_over(migration: str) -> bool:
+    """Say whether the old names are views already."""
+    with transaction(Kind.READ) as conn:
+        known = read_registered(conn, migration)
+    return known is not None and known.phase in {"cut_over", "retired"}
+
+
+def copy(migration: str, declaration: Declaration, as_of: datetime, on_progress: OnProgress) -> None:
+    """Preflight gate, capture, backfill, and the gate on what was copied; Postponed where another run holds the target."""
+    done = backfill(migration, declaration, as_of, on_progress=on_progress)
+    if isinstance(done, Deferred):
+        raise Postponed(done)
+    log().info("copied %s rows, %s in quarantine", f"{done.rows_copied:,}", f"{sum(done.rows_quarantined.values()):,}")
+    pass_gate(migration, "backfill", declaration)
+
+
+def prove(migration: str, declaration: Declaration, on_progress: OnProgress) -> None:
+    """Compare every row and ask the gate; raises GateBlocked naming the rows, Postponed where another run holds the target."""
+    done = verify(migration, declaration, on_progress=on_progress)
+    if isinstance(done, Deferred):
+        raise Postponed(done)
+
+
+def is_approved(migration: str, declaration: Declaration, approval: Literal["ask", "given"]) -> bool:
+    """Say whether a valid approval stands; with `ask`, ask for it and suspend where this run is a deployment's.
+
+    Raises ApprovalMissing with `given` where none stands, ApprovalRefused where a person said no.
+    """
+    policy = declaration.migration(migration)
+    with transaction(Kind.READ) as conn:
+        state = present_state(conn, migration, declaration)
+        request = ask(
+            conn, migration, replace(state, quarantined_rows=state.quarantined_rows + policy.quarantine_allowance), None
+        )
+    if request.decision is None and approval == "ask":
+        if not can_suspend():
+            return False
+        if not _answered(migration, policy, request):
+            return is_approved(migration, declaration, approval)
+    with transaction(Kind.READ) as conn:
+        require_approval(conn, migration, state, policy.sign_offs)
+    return True
+
+
+def present_state(conn: Connection, migration: str, declaration: Declaration) -> State:
+    """Return what an approval is given for, as this transaction sees it."""
+    state, _ = read_state(conn, migration, declaration)
+    quarantined = sum(row["rows"] for row in fetch(conn, "migration/count_quarantined", migration=migration))
+    return State(state.fingerprint, state.mapping_version or "", quarantined)
+
+
+def _answered(migration: str, policy: Migration, request: Request) -> bool:
+    """Suspend for a person's form and record the answer; an incomplete one closes the request, so that it is asked anew."""
+    given = ask_person(migration, policy, request)
+    decision: Literal["approved", "refused"] = "approved" if given.decision == "approve" else "refused"
+    with transaction(Kind.READ) as conn:
+        try:
+            answer(
+                conn,
+                request,
+                migration,
+                decision=decision,
+                name=given.name,
+                reason=given.reason,
+                sign_offs=given_sign_offs(given, policy.sign_offs),
+                needed=policy.sign_offs,
+                valid_for=policy.approval_valid,
+            )
+        except InvalidApproval as error:
+            log().warning("%s", error)
+            close(conn, migration, error.reason)
+            return False
+    return True
+
+
+def waiting(migration: str, declaration: Declaration, as_of: datetime) -> MigrationResult:
+    """Return that a person is waited for, with the command that approves, and write the report that person reads."""
+    message = how_to_approve(migration, declaration.migration(migration).sign_offs)
+    report = _report(migration, as_of)
+    publish("migrate", f"{migration} waits for an approval.\n\nReport: {report}\n\n    {message}")
+    return MigrationResult(migration, "waiting", message, report=str(report))
+
+
+def complete(migration: str, declaration: Declaration, as_of: datetime) -> MigrationResult:
+    """Cut over where that is not done, ask the gate after it, and write the report; Postponed where another run holds it."""
+    done = cut_over(migration, declaration)
+    if isinstance(done, Deferred):
+        raise Postponed(done)
+    pass_gate(migration, "after_cutover", declaration)
+    report = _report(migration, as_of)
+    with transaction(Kind.READ) as conn:
+        locked_ms = run(conn, "migration/read_lock_ms", migration=migration).fetchone()
+    message = f"{migration} is {done.outcome}; the legacy tables were locked for {locked_ms[0] if locked_ms else '?'} ms."
+    publish("migrate", f"{message}\n\nReport: {report}")
+    return MigrationResult(migration, "completed", message, lock_ms=locked_ms[0] if locked_ms else None, report=str(report))
+
+
+def _report(migration: str, as_of: datetime) -> Path:
+    return write_report(migration, as_of)
