@@ -81,7 +81,8 @@ select
     coalesce((
         select jsonb_agg(jsonb_build_array(
             g.privileges,
-            case g.grantee when 0 then 'public' else g.grantee::regrole::text end || case when g.is_grantable then ' with grant option' else '' end
+            case g.grantee when 0 then 'public' else g.grantee::regrole::text end
+            || case when g.is_grantable then ' with grant option' else '' end
         ))
         from grants as g
     ), '[]') as grants,

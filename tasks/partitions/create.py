@@ -32,6 +32,8 @@ from tasks.partitions.plan import FOREVER, Create, Wanted, covered_until, plan_c
 FLOW = "create_partitions"
 #: Units of a copy hold the span FOR SHARE for up to a minute each, so a rising one is waited for longer.
 SPAN_BUDGET_S = 90.0
+#: One wait for it, before any lock on the parent is held.
+SPAN_LOCK_MS = 5_000
 
 
 @dataclass(eq=False)
@@ -241,13 +243,13 @@ def _create_one(job: _Job, parent: Parent, create: Create, span_upper: datetime 
 
 def _raise_span(conn: Connection, target: Relation, lower: datetime, upper: datetime) -> None:
     """Rows that waited in quarantine for this range are judged anew by the next drain."""
-    run(conn, "partitions/raise_span", target=str(target), upper=upper)
+    run(conn, "partitions/raise_span_end", target=str(target), upper=upper)
     run(conn, "partitions/queue_quarantined", target=str(target), lower=lower, upper=upper)
 
 
 def _lock_span(conn: Connection, target: Relation, upper: datetime) -> datetime | None:
     """Wait for the units that read the span before any other lock is held: nobody waits behind us meanwhile."""
-    run(conn, "core/timeouts", **Kind.BULK.value._asdict(), is_local=True)
+    run(conn, "core/timeouts", **Kind.DDL.value._replace(lock_ms=SPAN_LOCK_MS)._asdict(), is_local=True)
     rows = fetch(conn, "partitions/lock_span", target=str(target), upper=upper)
     run(conn, "core/timeouts", **Kind.DDL.value._asdict(), is_local=True)
     return rows[0]["upper"] if rows else None
