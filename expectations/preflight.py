@@ -1,0 +1,41 @@
+"""Before capture touches the legacy tables: everything the migration rests on is there and declared (M8).
+
+Guards: the creation of the capture triggers.
+"""
+
+from __future__ import annotations
+
+from expectations import facts
+from expectations.phrases import some_rows, suite, true
+
+STEP = "preflight"
+SUITES = {
+    "server": facts.server(STEP),
+    "target": facts.target(STEP),
+    "sources": facts.sources(STEP),
+    "privileges": facts.privileges(STEP),
+    "policies": facts.policies(STEP),
+    "partitions": facts.partitions(STEP),
+    "dependants": facts.dependants(STEP),
+    "triggers": facts.triggers(STEP),
+    "foreign_keys": facts.foreign_keys(STEP),
+    "publications": facts.publications(STEP),
+    "runway": facts.runway(STEP),
+    "disk": suite(
+        "preflight.disk",
+        some_rows("M2: the size of the sources must be known."),
+        true(
+            "is_enough", "M2: the copy needs about one and a half times the sources' size; a full disk stops the whole server."
+        ),
+        true("is_known", "M2: the server's free space cannot be seen from here; look for yourself.", "info"),
+    ),
+    "backup": suite(
+        "preflight.backup",
+        some_rows("M9: whether there is a backup must be known."),
+        true(
+            "is_declared",
+            "M9: no backup is declared (migrations.<name>.backup): after the cutover only the tables set aside are left.",
+            "warning",
+        ),
+    ),
+}
