@@ -1,0 +1,2 @@
+-- Mark what this transaction writes to the target as maintenance's own.
+select set_config('maintenance.carrying', 'on', true)
