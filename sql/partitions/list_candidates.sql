@@ -1,7 +1,7 @@
 -- The partitions of a table and those that retention has detached from it, with what the catalog says of each now.
 -- params: parent, parent_oid
 select
-    coalesce(format('%%s.%%s', p.schema, p.name), r.partition) as name,
+    coalesce(p.schema || '.' || p.name, r.partition) as name,
     coalesce(p.relation_oid, r.partition_oid) as oid,
     coalesce(p.lower, r.lower) as lower,
     coalesce(p.upper, r.upper) as upper,
@@ -21,7 +21,7 @@ select
             then 'changes in it are still to be carried back; run backfill'
         when p.relation_oid is not null then ''
         when c.oid is null then 'its table is gone'
-        when format('%%s.%%s', n.nspname, c.relname) <> r.partition
+        when n.nspname || '.' || c.relname <> r.partition
             then format('its table is called %%s.%%s now; give it back its name', n.nspname, c.relname)
         when c.relkind <> 'r' then 'it is partitioned itself or a foreign table; remove it by hand'
         when i.inhparent is not null then format('its table is a partition of %%s now', i.inhparent::regclass)

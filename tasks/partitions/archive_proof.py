@@ -1,0 +1,104 @@
+"""Prove an archive: load its file again and compare; later, that the file is still the one that was proven (D4).
+
+Belongs here: the scratch table, the comparison, the errors of an archive that does not hold.
+Keep out: writing files (`archive`), and Arrow except through `parquet`, which is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import psycopg
+
+from tasks.core.connect import Connection
+from tasks.core.errors import Permanent
+from tasks.core.names import Relation
+from tasks.core.sqlfiles import compose, identifier, run
+from tasks.partitions.figures import Figures, differences, differing_columns, from_json, joined, read_figures
+
+SCRATCH_SCHEMA = "maintenance"
+
+
+@dataclass(eq=False)
+class ArchiveMismatch(Permanent):
+    """The archive of {partition} does not give back what the table holds: {difference} ({path}). The table stays as it is and
+    this run drops nothing; look at the file, then run again."""
+
+    partition: str
+    path: str
+    difference: str
+
+
+@dataclass(eq=False)
+class ArchiveLost(Permanent):
+    """{partition} is not dropped: its archive {path} {reason}. Put the file back, or archive the table again with: update
+    maintenance.retirement set state = 'detached' where partition = '{partition}' and state = 'archived'"""
+
+    partition: str
+    path: str
+    reason: str
+
+
+@dataclass(eq=False)
+class ArchiveUnavailable(Permanent):
+    """Archives need pyarrow and adbc-driver-postgresql, and {missing} is not installed. Install the extra [archive], or
+    declare archive: none."""
+
+    missing: str
+
+
+def parquet_module() -> ModuleType:
+    """Import `parquet` when it is first needed: it takes half a second. Raises ArchiveUnavailable without the extra."""
+    try:
+        from tasks.partitions import parquet
+    except ImportError as error:
+        raise ArchiveUnavailable(missing=error.name or str(error)) from error
+    return parquet
+
+
+def verify_file(conn: Connection, partition: Relation, path: Path, fields: Any, expected: Figures) -> None:
+    """Load `path` into a scratch table of the partition's types and compare; raises ArchiveMismatch naming what differs.
+
+    The scratch table lives in a savepoint that is always rolled back, so that nothing can be left over.
+    """
+    scratch = Relation(SCRATCH_SCHEMA, f"scratch_{conn.info.backend_pid}")
+    columns = [field.column for field in fields if not field.is_companion]
+    with conn.transaction(force_rollback=True):
+        run(conn, "partitions/create_scratch", scratch=scratch, partition=partition)
+        try:
+            with conn.transaction():
+                _load(conn, scratch, path, fields)
+        except (psycopg.errors.DataError, psycopg.errors.IntegrityError, ValueError, OSError) as error:
+            raise ArchiveMismatch(str(partition), str(path), f"it cannot be loaded: {_first_line(error)}") from error
+        found = read_figures(conn, scratch, columns)
+        different = differences(expected, found)
+        if different == ["content hash"]:
+            different = [f"column {name}" for name in differing_columns(conn, partition, scratch, columns)] or different
+    if different:
+        raise ArchiveMismatch(str(partition), str(path), ", ".join(different))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n", 1)[0]
+
+
+def _load(conn: Connection, scratch: Relation, path: Path, fields: Any) -> None:
+    names = [field.name for field in fields if not field.is_companion]
+    columns = joined(identifier(name).as_string() for name in names)
+    statement = compose("partitions/load_scratch", {"scratch": scratch, "columns": columns})
+    with conn.cursor().copy(statement) as copy:
+        for piece in parquet_module().read_as_csv(path, fields):
+            copy.write(piece)
+
+
+def require_archive(partition: str, path: Path, manifest: Mapping[str, Any]) -> Figures:
+    """Return the figures of a verified archive; ArchiveLost where its file is not the one that was verified."""
+    if not path.is_file():
+        raise ArchiveLost(partition, str(path), "is not there")
+    if parquet_module().sha256_of(path) != manifest["file"]["sha256"]:
+        raise ArchiveLost(partition, str(path), "was changed since it was verified")
+    return from_json(manifest)

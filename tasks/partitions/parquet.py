@@ -1,0 +1,190 @@
+"""Rows to Parquet and back, a batch at a time: memory does not grow with the partition (D4).
+
+Belongs here: streaming a query into a file, reading a file as the CSV that COPY takes, checksums, durable renames.
+Keep out: statements, states, what is archived and when. The only module that imports Arrow and ADBC.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import adbc_driver_postgresql.dbapi as adbc
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from tasks.partitions.figures import Column
+
+#: A row group ends at whichever comes first; readers skip whole groups by their time.
+GROUP_ROWS, GROUP_BYTES = 262_144, 64 << 20
+BATCH_ROWS = 65_536
+_CHUNK = 1 << 20
+#: Made when Arrow starts, so that no type checker knows them by name.
+compute: Any = importlib.import_module("pyarrow.compute")
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column of the file: the table's own, or the companion that holds a time's text where no Parquet reader can."""
+
+    name: str
+    column: Column
+    is_companion: bool = False
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file on disk, by its content."""
+
+    path: Path
+    rows: int
+    size_bytes: int
+    sha256: str
+
+
+def fields_of(columns: Sequence[Column], beyond: Mapping[str, int]) -> list[Field]:
+    """Return the file's columns: the table's, then `<column>__infinite` for each time column that needs it."""
+    taken = {column.name for column in columns}
+    fields = [Field(column.name, column) for column in columns]
+    for column in columns:
+        if beyond.get(column.name):
+            name = f"{column.name}__infinite"
+            while name in taken:
+                name += "_"
+            taken.add(name)
+            fields.append(Field(name, column, is_companion=True))
+    return fields
+
+
+@contextmanager
+def session(uri: str, settings: Sequence[str]) -> Iterator[Any]:
+    """Open an ADBC connection for reading, `settings` executed first; one serves several partitions.
+
+    Whatever the driver raises, here or in `write`, is a ConnectionError.
+    """
+    try:
+        with adbc.connect(uri, autocommit=True) as conn:
+            with conn.cursor() as cursor:
+                for setting in settings:
+                    cursor.execute(setting)
+                    cursor.fetchall()
+            yield conn
+    except adbc.Error as error:
+        raise ConnectionError(str(error).split("\n", 1)[0]) from error
+
+
+def write(conn: Any, query: str, fields: Sequence[Field], path: Path, facts: Mapping[str, object]) -> Written:
+    """Stream `query`, whose columns are `fields` in order, into a Parquet file; returns once it is on disk.
+
+    `facts` stands in the file's metadata as JSON, each column's PostgreSQL type in that of its field.
+    """
+    try:
+        with conn.cursor() as cursor:
+            cursor.execute(query)
+            reader = cursor.fetch_record_batch()
+            rows = _write_groups(reader, _schema(reader.schema, fields, facts), path)
+    except adbc.Error as error:
+        raise ConnectionError(str(error).split("\n", 1)[0]) from error
+    flush(path)
+    return Written(path, rows, path.stat().st_size, sha256_of(path))
+
+
+def _schema(found: Any, fields: Sequence[Field], facts: Mapping[str, object]) -> Any:
+    """Name the columns by place: SQL would cut a companion's name at 63 bytes."""
+    named = [pa.field(f.name, found.field(i).type, metadata=_metadata(f)) for i, f in enumerate(fields)]
+    return pa.schema(named, metadata={"maintenance": json.dumps(facts, default=str)})
+
+
+def _metadata(field: Field) -> dict[str, str]:
+    companion = {"companion_of": field.column.name} if field.is_companion else {}
+    return {"postgresql_type": field.column.type, **companion}
+
+
+def _write_groups(reader: Any, schema: Any, path: Path) -> int:
+    rows = 0
+    with pq.ParquetWriter(path, schema, compression="zstd", compression_level=3) as writer:
+        for batches in _groups(reader):
+            renamed = [pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in batches]
+            group = pa.Table.from_batches(renamed, schema)
+            writer.write_table(group, row_group_size=GROUP_ROWS)
+            rows += group.num_rows
+    return rows
+
+
+def _groups(reader: Any) -> Iterator[list[Any]]:
+    held: list[Any] = []
+    for batch in reader:
+        held.append(batch)
+        if sum(b.num_rows for b in held) >= GROUP_ROWS or sum(b.nbytes for b in held) >= GROUP_BYTES:
+            yield held
+            held = []
+    if held:
+        yield held
+
+
+def read_as_csv(path: Path, fields: Sequence[Field]) -> Iterator[bytes]:
+    """Yield the file's rows as CSV in the table's column order, null as an empty field, text always quoted."""
+    columns = [i for i, field in enumerate(fields) if not field.is_companion]
+    companions = {f.column.name: i for i, f in enumerate(fields) if f.is_companion}
+    with pq.ParquetFile(path) as file:
+        if file.schema_arrow.names != [field.name for field in fields]:
+            reason = f"its columns are {', '.join(file.schema_arrow.names)}"
+            raise pa.ArrowInvalid(reason)
+        for batch in file.iter_batches(BATCH_ROWS):
+            texts = [_text(batch, i, companions.get(fields[i].column.name)) for i in columns]
+            sink = BytesIO()
+            pa_csv.write_csv(pa.table(texts, names=[str(i) for i in columns]), sink, pa_csv.WriteOptions(include_header=False))
+            yield sink.getvalue()
+
+
+def _text(batch: Any, place: int, companion: int | None) -> Any:
+    """Return a column as something that CSV writes exactly as PostgreSQL reads it."""
+    column = batch.column(place)
+    if isinstance(column.type, pa.UuidType):
+        column = column.storage
+    if pa.types.is_fixed_size_binary(column.type):
+        return _hex(column.cast(pa.binary()), "")
+    if pa.types.is_binary(column.type):
+        return _hex(column, "\\x")
+    if companion is not None and batch.column(companion).null_count < len(batch):
+        return compute.coalesce(column.cast(pa.string()), batch.column(companion))
+    return column
+
+
+def _hex(column: Any, prefix: str) -> Any:
+    """Write bytes as hexadecimal: all of them at once, since a loop over rows would take longer than the load."""
+    lengths = compute.binary_length(column).fill_null(0).to_numpy(zero_copy_only=False).astype("int64")
+    offsets = pa.array([0, *(lengths.cumsum() * 2).tolist()], pa.int64()).buffers()[1]
+    whole = b"".join(value for value in column.to_pylist() if value).hex().encode()
+    texts = pa.LargeStringArray.from_buffers(len(column), offsets, pa.py_buffer(whole))
+    shown = compute.binary_join_element_wise(prefix, texts, "") if prefix else texts
+    return compute.if_else(column.is_valid(), shown, pa.scalar(None, pa.large_string()))
+
+
+def flush(path: Path) -> None:
+    """Put a file on disk, and out of the page cache, so that whoever reads it next reads what the disk holds."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+        if hasattr(os, "posix_fadvise") and not path.is_dir():
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, read piece by piece."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

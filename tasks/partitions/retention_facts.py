@@ -1,0 +1,76 @@
+"""What retention knows of a table at one moment: the catalog's partitions, the ledger's retirements, holds, the last run.
+
+Belongs here: reading it. Keep out: judging it (`retention_plan`) and changing anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from tasks.core.connect import Connection
+from tasks.core.declaration import Partitioning
+from tasks.core.names import Relation
+from tasks.core.sqlfiles import fetch, fetch_one
+from tasks.partitions.catalog import read_parent
+from tasks.partitions.partition import Parent
+from tasks.partitions.retention_anomalies import LastRun
+from tasks.partitions.retention_plan import FOREVER, NEVER, Bounds, Candidate, Hold
+
+_FIELDS = ("name", "lower", "upper", "state", "since", "is_default", "obstacle")
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything that a plan is made from, and the oid and retirement of each partition by name."""
+
+    parent: Parent
+    candidates: tuple[Candidate, ...]
+    holds: tuple[Hold, ...]
+    oids: dict[str, int]
+    retirements: dict[str, int | None]
+    #: Bounds that retention itself has emptied.
+    retired: tuple[Bounds, ...]
+    last: LastRun | None
+    now: datetime
+    #: Bounds of the newest partition that holds a row.
+    newest_rows: Bounds | None
+
+
+def observe(conn: Connection, table: Relation, partitioning: Partitioning) -> Observed:
+    """Read everything that a plan depends on.
+
+    Locks: ACCESS SHARE on the newest partitions, down to one that has a row. Raises what `read_parent` does.
+    """
+    parent = read_parent(conn, table, partitioning.by)
+    rows = fetch(conn, "partitions/list_candidates", parent=str(table), parent_oid=parent.oid)
+    candidates = tuple(Candidate(**{name: row[name] for name in _FIELDS}) for row in rows)
+    memory = fetch_one(conn, "partitions/read_retention", relation=str(table))
+    now: datetime = memory.pop("now")
+    retired = fetch(conn, "partitions/list_retired_bounds", parent=str(table), parent_oid=parent.oid)
+    return Observed(
+        parent,
+        candidates,
+        list_holds(conn, table),
+        oids={row["name"]: row["oid"] for row in rows},
+        retirements={row["name"]: row["retirement_id"] for row in rows},
+        retired=tuple((row["lower"], row["upper"]) for row in retired),
+        last=LastRun(**memory) if memory["keep"] is not None else None,
+        now=now,
+        newest_rows=_newest_rows(conn, candidates),
+    )
+
+
+def list_holds(conn: Connection, table: Relation) -> tuple[Hold, ...]:
+    """Return the legal holds on a table, those that have ended too."""
+    return tuple(Hold(**row) for row in fetch(conn, "partitions/list_holds", relation=str(table)))
+
+
+def _newest_rows(conn: Connection, candidates: Iterable[Candidate]) -> Bounds | None:
+    """Look from the newest partition down to one that has a row: near enough to judge a clock by, and no scan."""
+    attached = [c for c in candidates if c.state == "attached" and not c.is_default]
+    for candidate in sorted(attached, key=lambda c: c.upper or FOREVER, reverse=True):
+        if fetch_one(conn, "partitions/has_row", partition=Relation.parse(candidate.name))["has_row"]:
+            return candidate.lower or NEVER, candidate.upper or FOREVER
+    return None
