@@ -1,0 +1,39 @@
+"""Flow: put the legacy tables back under their names, with everything written since the cutover (M6)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from prefect import flow
+
+from tasks.core.connect import runtime
+from tasks.core.declaration import read_declaration
+from tasks.core.flowruns import finish_one, flow_run_id, publish, run_name
+from tasks.core.ledger import Deferred
+from tasks.core.parameters import Safety
+from tasks.migration.render import describe_rollback
+from tasks.migration.rollback import roll_back as roll_back_now
+
+
+@flow(flow_run_name=run_name("roll back", "migration", ""))
+def roll_back(
+    migration: str,
+    way: Literal["rename", "toggle", "complete"] = "rename",
+    safety: Safety = Safety(),  # noqa: B008 (frozen; the form's default)
+) -> Any:
+    """Give the legacy tables their names again, with everything that was written under either name since the cutover.
+
+    Changes are carried back while the application goes on; the rest in one short transaction, in which views, triggers and
+    rights of the cutover go and those from before return. Rows that no legacy table takes stay in the target and are
+    listed. Without apply it says what it would do. Undo: run migrate again; the copy starts anew.
+
+    Args:
+        migration: A migration from maintenance.yaml.
+        way: rename: put the tables back. toggle and complete are not there yet.
+        safety: Brakes. The default publishes the plan and changes nothing.
+    """
+    with runtime():
+        result = roll_back_now(migration, read_declaration(), way=way, safety=safety, flow_run_id=flow_run_id())
+        if not isinstance(result, Deferred):
+            publish("roll-back-plan", describe_rollback(result))
+        return finish_one(result)
