@@ -17,6 +17,7 @@ import psycopg
 import pytest
 
 from tasks.core.embedded import DATA, remove, watchdog
+from tasks.core.embedded.owner import outside_place
 from tasks.core.embedded.postgres import unprivileged_user
 from tasks.core.embedded.process import started_at
 from tasks.core.settings import PROJECT
@@ -64,15 +65,15 @@ def start_owner(directory: Path) -> Iterator[StartOwner]:
 
 def processes_of(directory: Path) -> dict[int, str]:
     """Return the processes whose command, directory or environment names `directory`, zombies left out."""
-    needle = str(directory).encode()
+    needles = [str(directory).encode(), str(outside_place(directory)).encode()]
     found: dict[int, str] = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         with suppress(OSError):
             command = (entry / "cmdline").read_bytes()
-            where = str((entry / "cwd").readlink()).encode()
-            if needle in command or where.startswith(needle) or needle in (entry / "environ").read_bytes():
+            seen = b" ".join((command, str((entry / "cwd").readlink()).encode(), (entry / "environ").read_bytes()))
+            if any(needle in seen for needle in needles):
                 found[int(entry.name)] = command.replace(b"\0", b" ").decode(errors="replace")
     return found
 
@@ -86,9 +87,15 @@ def wait_until_nothing_of(directory: Path) -> bool:
     return True
 
 
+def data_of(directory: Path) -> Path:
+    """Return where the cluster lies: not in `directory` where its user may not enter that."""
+    outside = outside_place(directory)
+    return (outside if outside.exists() else directory) / "postgres"
+
+
 def wait_for_initdb(directory: Path) -> None:
     deadline = time.monotonic() + GONE_WITHIN_S
-    while not (directory / "postgres.part" / "base").exists():
+    while not (data_of(directory).with_suffix(".part") / "base").exists():
         assert time.monotonic() < deadline, "initdb was not seen at work"
         time.sleep(0.001)
 
@@ -124,7 +131,7 @@ def test_nothing_stays_when_the_owner_ends_during_initdb(start_owner: StartOwner
 
     owner.wait(timeout=GONE_WITHIN_S)
     assert wait_until_nothing_of(directory)
-    assert not (directory / "postgres").exists(), "half a cluster stands where a whole one belongs"
+    assert not data_of(directory).exists(), "half a cluster stands where a whole one belongs"
     assert starts_cleanly(directory)
 
 
@@ -254,7 +261,7 @@ def test_a_stale_pid_file_with_the_pid_of_another_process_does_not_block(
     directory: Path, bystander: subprocess.Popen[bytes]
 ) -> None:
     assert starts_cleanly(directory)
-    stale = directory / "postgres" / "postmaster.pid"
+    stale = data_of(directory) / "postmaster.pid"
     stale.write_text(f"{bystander.pid}\n{stale.parent}\n1700000000\n5432\n\n127.0.0.1\n  1 1\nready   \n")
 
     assert starts_cleanly(directory)
