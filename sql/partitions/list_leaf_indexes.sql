@@ -1,5 +1,20 @@
 -- The partitions that lack an index of their parent, with the indexes of each that are like it and attached to nothing.
--- params: parent, index
+-- Definitions are written out for those few alone: for every index of every partition they would take a second.
+-- params: parent, index, partition
+with wanted as materialized (
+    select maintenance.index_definition(%(index)s) as definition
+),
+
+loose as materialized (
+    select i.indrelid, i.indexrelid, i.indisvalid
+    from pg_catalog.pg_inherits as p
+    inner join pg_catalog.pg_index as i on p.inhrelid = i.indrelid
+    where
+        p.inhparent = %(parent)s
+        and not exists (select from pg_catalog.pg_inherits as h where h.inhrelid = i.indexrelid)
+        and not exists (select from pg_catalog.pg_constraint as k where k.conindid = i.indexrelid)
+)
+
 select
     p.schema,
     p.name,
@@ -10,15 +25,14 @@ select
         'builder', (select b.pid from pg_catalog.pg_stat_progress_create_index as b where b.index_relid = i.indexrelid limit 1)
     )) filter (where x.oid is not null), '[]') as candidates
 from maintenance.partition as p
-left join pg_catalog.pg_index as i
+left join loose as i
     on
         p.relation_oid = i.indrelid
-        and maintenance.index_definition(i.indexrelid) = maintenance.index_definition(%(index)s)
-        and not exists (select from pg_catalog.pg_inherits as h where h.inhrelid = i.indexrelid)
-        and not exists (select from pg_catalog.pg_constraint as k where k.conindid = i.indexrelid)
+        and maintenance.index_definition(i.indexrelid) = (select w.definition from wanted as w)
 left join pg_catalog.pg_class as x on i.indexrelid = x.oid
 where
     p.parent_oid = %(parent)s and not p.is_pending_detach
+    and p.name = coalesce(%(partition)s, p.name)
     and not exists (
         select
         from pg_catalog.pg_inherits as h

@@ -202,7 +202,7 @@ def _create_on_parent(parent: Parent, name: str, index: Index) -> _Target:
 
 def _complete(work: _Work, target: _Target) -> int:
     """Build and attach the index on each partition that lacks it; return how many those were."""
-    lacking = fetch(work.conn, "partitions/list_leaf_indexes", parent=work.parent.oid, index=target.oid)
+    lacking = fetch(work.conn, "partitions/list_leaf_indexes", parent=work.parent.oid, index=target.oid, partition=None)
     for number, leaf in enumerate(lacking, start=1):
         _complete_leaf(work, target, leaf)
         if work.on_progress:
@@ -228,7 +228,8 @@ def _complete_leaf(work: _Work, target: _Target, leaf: Mapping[str, Any]) -> Non
 
 
 def _valid_candidates(work: _Work, target: _Target, partition: Relation) -> list[str]:
-    rows = fetch(work.conn, "partitions/list_leaf_indexes", parent=work.parent.oid, index=target.oid)
+    about = {"parent": work.parent.oid, "index": target.oid, "partition": partition.name}
+    rows = fetch(work.conn, "partitions/list_leaf_indexes", **about)
     mine = [row for row in rows if (row["schema"], row["name"]) == (partition.schema, partition.name)]
     return [candidate["name"] for row in mine for candidate in row["candidates"] if candidate["is_valid"]]
 
