@@ -15,33 +15,34 @@ help: ## list the targets
 install: $(TEST_STAMP) ## create .venv and install everything, tests included
 
 demo: $(DEMO_STAMP) ## run the whole migration on an embedded PostgreSQL (ROWS=200000)
-	MAINTENANCE_EMBEDDED=1 $(PY) -m tests.demo
+	@MAINTENANCE_EMBEDDED=1 $(PY) -m tests.demo
 
 test: $(TEST_STAMP) ## run the tests on the embedded PostgreSQL
-	MAINTENANCE_EMBEDDED=1 $(PY) -m pytest -q -n 2 --dist loadgroup $(ARGS)
+	@MAINTENANCE_EMBEDDED=1 $(PY) -m pytest -q -n 2 --dist loadgroup $(ARGS)
 
 test-all: $(TEST_STAMP) ## run the tests with full loops, also on each server found or named in TEST_DATABASE_URLS
-	MAINTENANCE_EMBEDDED=1 $(PY) -m pytest -q -n 2 --dist loadgroup --all-servers --full-loops $(ARGS)
+	@MAINTENANCE_EMBEDDED=1 $(PY) -m pytest -q -n 2 --dist loadgroup --all-servers --full-loops $(ARGS)
 
 check: $(TEST_STAMP) ## ruff, pyright, import-linter, sqlfluff and the contract tests
-	.ci/check
+	@.ci/check
 
 bench-backfill: $(TEST_STAMP) ## compare the backfill with the plan's own (ROWS=3000000)
-	MAINTENANCE_EMBEDDED=1 $(PY) -m tests.bench.backfill
+	@MAINTENANCE_EMBEDDED=1 $(PY) -m tests.bench.backfill
 
-clean: ## remove .data, build and caches (the servers there must be stopped)
-	@if [ -x $(PY) ]; then $(PY) -m tasks.core.embedded remove .data; fi
-	rm -rf .data build .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+clean: ## remove .data, build and caches; refuses while a server of .data runs
+	@if [ -x $(PY) ]; then $(PY) -c 'import sys; from tasks.core.embedded import DATA, remove_below; \
+		held = remove_below(DATA); sys.exit("still in use: " + ", ".join(map(str, held)) if held else 0)'; fi
+	@rm -rf .data build .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 .venv/bin/python:
 	@python=$$(.ci/find-python) && "$$python" -m venv .venv || { rm -rf .venv; echo "make: cannot create .venv (on Debian: apt-get install python3-venv)" >&2; exit 1; }
 
 $(DEMO_STAMP): constraints.txt pyproject.toml | .venv/bin/python
 	@echo "Installing into .venv (about a minute, once)"
-	$(INSTALL) --editable '.[archive,demo]'
+	@$(INSTALL) --editable '.[archive,demo]'
 	@touch $@
 
 $(TEST_STAMP): constraints.txt pyproject.toml | .venv/bin/python
 	@echo "Installing into .venv (about a minute, once)"
-	$(INSTALL) --editable '.[archive,demo,test]'
+	@$(INSTALL) --editable '.[archive,demo,test]'
 	@touch $(DEMO_STAMP) $@
