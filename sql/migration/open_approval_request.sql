@@ -1,7 +1,7 @@
 -- The request that still waits for an answer or holds a valid one, if any.
 -- params: migration
 select
-    r.id, r.verdict_id, r.quarantined_rows, r.fingerprint, r.mapping_version, r.requested_at,
+    r.id, r.quarantined_rows, r.fingerprint, r.mapping_version, r.requested_at,
     a.decision, a.name, a.reason, a.sign_offs, a.valid_until, a.given_at,
     a.valid_until < clock_timestamp() as is_expired
 from maintenance.approval_request as r

@@ -82,19 +82,25 @@ def _request(row: dict[str, Any]) -> Request:
     return Request(row["id"], state, row["requested_at"], *answer, bool(row["is_expired"]))
 
 
-def ask(conn: Connection, migration: str, state: State, verdict_id: int | None) -> Request:
-    """Return the open request for exactly `state`, closing one that was asked for another or has run out."""
+def ask(conn: Connection, migration: str, state: State, *, allowance: int = 0) -> Request:
+    """Return the open request that holds for `state`, closing one that was asked for another or has run out.
+
+    A new request covers `allowance` rows in quarantine more than there are: the application goes on meanwhile.
+    """
     request = read_request(conn, migration)
     why_not = "nobody was asked" if request is None else why_invalid(request, state)
     if request is not None and why_not is None:
         return request
     run(conn, "migration/close_approval_requests", migration=migration, reason=why_not)
-    fields = {"fingerprint": state.fingerprint, "mapping_version": state.mapping_version}
-    rows = state.quarantined_rows
-    run(conn, "migration/insert_approval_request", migration=migration, verdict_id=verdict_id, quarantined_rows=rows, **fields)
-    created = read_request(conn, migration)
-    assert created is not None  # noqa: S101 (inserted above in this transaction)
-    return created
+    run(
+        conn,
+        "migration/insert_approval_request",
+        migration=migration,
+        quarantined_rows=state.quarantined_rows + allowance,
+        fingerprint=state.fingerprint,
+        mapping_version=state.mapping_version,
+    )
+    return read_open(conn, migration)
 
 
 def why_invalid(request: Request, state: State) -> str | None:
@@ -154,7 +160,9 @@ def require_approval(conn: Connection, migration: str, state: State, needed: Seq
     if request is None:
         raise ApprovalMissing(migration=migration, reason="nobody was asked", remedy=remedy)
     if request.decision is None:
-        raise ApprovalMissing(migration=migration, reason="the request is not answered", remedy=how_to_approve(migration, needed))
+        raise ApprovalMissing(
+            migration=migration, reason="the request is not answered", remedy=how_to_approve(migration, needed)
+        )
     if request.decision == "refused":
         given_at = f"{request.given_at:%Y-%m-%d %H:%M} UTC"
         raise ApprovalRefused(migration=migration, name=request.name or "", given_at=given_at, reason=request.reason or "")

@@ -7,7 +7,7 @@ Keep out: what the steps do (`backfill`, `compare`, `cutover`), and the gates' f
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -80,10 +80,8 @@ def is_approved(migration: str, declaration: Declaration, approval: Literal["ask
     policy = declaration.migration(migration)
     with transaction(Kind.READ) as conn:
         state = present_state(conn, migration, declaration)
-        request = ask(
-            conn, migration, replace(state, quarantined_rows=state.quarantined_rows + policy.quarantine_allowance), None
-        )
-    if request.decision is None and approval == "ask":
+        request = ask(conn, migration, state, allowance=policy.quarantine_allowance) if approval == "ask" else None
+    if request is not None and request.decision is None:
         if not can_suspend():
             return False
         if not _answered(migration, policy, request):

@@ -34,7 +34,7 @@ def conn(make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> 
 
 def give(conn: Connection, state: State = STATE, **changed: object) -> bool:
     fields = {"decision": "approved", "name": "Ada", "reason": "gates passed", "sign_offs": NEEDED, "needed": NEEDED}
-    return answer(conn, ask(conn, "m", state, None), "m", **{**fields, **changed})
+    return answer(conn, ask(conn, "m", state), "m", **{**fields, **changed})
 
 
 def test_without_a_request_there_is_no_approval(conn: Connection) -> None:
@@ -43,13 +43,13 @@ def test_without_a_request_there_is_no_approval(conn: Connection) -> None:
 
 
 def test_an_unanswered_request_says_how_to_answer(conn: Connection) -> None:
-    ask(conn, "m", STATE, None)
+    ask(conn, "m", STATE)
     with pytest.raises(ApprovalMissing, match=r"python -m flows approve m --name NAME .*--sign-offs dba --sign-offs security"):
         require_approval(conn, "m", STATE, NEEDED)
 
 
 def test_asking_again_for_the_same_state_keeps_the_request(conn: Connection) -> None:
-    assert ask(conn, "m", STATE, None).id == ask(conn, "m", STATE, None).id
+    assert ask(conn, "m", STATE).id == ask(conn, "m", STATE).id
 
 
 def test_an_approval_holds_for_its_state(conn: Connection) -> None:
@@ -74,9 +74,17 @@ def test_another_state_is_asked_for_again(conn: Connection, state: State, reason
     give(conn)
     with pytest.raises(ApprovalMissing, match=reason):
         require_approval(conn, "m", state, NEEDED)
-    assert ask(conn, "m", state, None).decision is None
+    assert ask(conn, "m", state).decision is None
     kept = conn.execute("select close_reason from maintenance.approval_request where closed_at is not null").fetchall()
     assert reason in kept[0][0]
+
+
+def test_a_request_covers_the_declared_allowance_of_more_rows(conn: Connection) -> None:
+    request = ask(conn, "m", STATE, allowance=10)
+    answer(conn, request, "m", decision="approved", name="Ada", reason="r")
+    assert require_approval(conn, "m", State("schema-1", "mapping-1", 15), ()).name == "Ada"
+    with pytest.raises(ApprovalMissing, match="1 more rows are in quarantine"):
+        require_approval(conn, "m", State("schema-1", "mapping-1", 16), ())
 
 
 def test_an_expired_approval_does_not_hold(conn: Connection) -> None:
@@ -114,7 +122,7 @@ def test_an_incomplete_answer_is_not_recorded(conn: Connection, changed: dict[st
 
 
 def test_an_approval_written_by_sql_alone_holds(conn: Connection) -> None:
-    request = ask(conn, "m", STATE, None)
+    request = ask(conn, "m", STATE)
     conn.execute(
         "insert into maintenance.approval (request_id, decision, name, reason, sign_offs, valid_until)"
         " values (%s, 'approved', 'Eve', 'checked by hand', '{dba,security}', now() + interval '1 hour')",
@@ -124,7 +132,7 @@ def test_an_approval_written_by_sql_alone_holds(conn: Connection) -> None:
 
 
 def test_a_nameless_answer_is_refused_by_the_database_too(conn: Connection) -> None:
-    request = ask(conn, "m", STATE, None)
+    request = ask(conn, "m", STATE)
     with pytest.raises(psycopg.errors.CheckViolation), conn.transaction():
         conn.execute(
             "insert into maintenance.approval (request_id, decision, name, reason, valid_until) values (%s, 'approved', '', 'r', now())",

@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import threading
-import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -19,6 +18,7 @@ from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
+from tests.demo import quiet as quiet  # isort: skip (before Prefect is imported)
 from tests.demo.memory import Peak
 from tests.demo.screen import Screen
 from tests.demo.stage import Stage, fill, stage
@@ -28,20 +28,11 @@ MISSING = (
     "Not there yet: sessions, metadata repair, index rebuilding, restore of a partition, retiring the legacy tables, "
     "the ways back called toggle and complete."
 )
-#: What the flows' processes need; set before Prefect is imported.
-ENVIRONMENT = {
-    "PREFECT_LOGGING_LEVEL": "ERROR",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "DO_NOT_TRACK": "1",
-    "MAINTENANCE_ALLOW_FUTURE": "1",
-}
 
 
 def main() -> int:
     """Play the story; returns 0 only where every step succeeded and the writer saw no error."""
     signal.signal(signal.SIGTERM, _end)
-    os.environ.update(ENVIRONMENT)
-    warnings.simplefilter("ignore")
     screen, peak = Screen(), Peak()
     with ExitStack() as stack:
         stack.enter_context(screen.shown())
@@ -88,7 +79,7 @@ def play(screen: Screen, ready: Stage) -> tuple[list[tuple[str, str]], list[str]
 def _load_slow_libraries() -> None:
     """Import in a thread what takes seconds, while the server fills the tables."""
     import great_expectations  # noqa: F401
-    import pandas  # noqa: F401
+    import pandas as pd  # noqa: F401
 
 
 @contextmanager

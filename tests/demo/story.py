@@ -9,10 +9,10 @@ from __future__ import annotations
 from datetime import datetime
 
 import psycopg
-from flows.enforce_retention import enforce_retention
 
 from flows.apply_migrations import apply_migrations
 from flows.create_partitions import create_partitions
+from flows.enforce_retention import enforce_retention
 from flows.migrate import migrate
 from flows.refresh_matviews import refresh_matviews
 from flows.report_health import report_health
@@ -71,7 +71,7 @@ def migrated(screen: Screen) -> None:
         said.append(approve(MIGRATION, name="Demo Operator", reason="every gate passed", sign_offs=sign_offs))
     with screen.step("migrate: cut over") as said:
         done = migrate(MIGRATION, approval="given")
-        said.append(f"legacy tables locked for {done.locked_ms} ms")
+        said.append(f"legacy tables locked for {done.lock_ms} ms")
 
 
 def retire(screen: Screen, as_of: datetime) -> Rows:

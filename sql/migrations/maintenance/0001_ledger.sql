@@ -171,7 +171,6 @@ create index verdict_subject_step on maintenance.verdict (subject, step, decided
 create table maintenance.approval_request (
     id uuid primary key default gen_random_uuid(),
     migration text not null references maintenance.migration,
-    verdict_id bigint references maintenance.verdict,
     quarantined_rows bigint not null default 0,
     fingerprint text not null,
     mapping_version text not null,
