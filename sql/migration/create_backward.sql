@@ -6,7 +6,7 @@
 create function {function}(u {target})
 returns table ({columns}) language sql stable parallel safe
 begin atomic
-    select {names} from ({query}) as m; -- noqa: AL05 (the names say m.)
+    select {names} from ({query}) as m;
 end;
 grant execute on function {function}({target}) to public;
 comment on function {function}({target}) is {text}
