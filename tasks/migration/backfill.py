@@ -113,7 +113,6 @@ class _Session:
         """Prepare, look for disk and indexes, capture, and do every unit that is due."""
         with transaction(Kind.DDL) as conn:
             migration = prepare_migration(conn, name, self.declaration, self.as_of)
-        with transaction(Kind.READ) as conn:
             check_disk(conn, migration, measure_free)
         ensure_indexes(migration.subject, self.declaration, "before_attach", on_progress=self.on_progress)
         capture_on(migration)

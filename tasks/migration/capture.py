@@ -101,11 +101,11 @@ def enqueue_range(conn: Connection, target: Target, source: Source, lower: datet
     or moved unseen) and from quarantine. Locks: ACCESS SHARE on both tables.
     """
     bounds = {"source_id": source.id, "lower": lower, "upper": upper}
-    legacy = {"legacy": source.relation, "key": source.key_column, "time": source.time_column, "zone": source.zone}
-    unified = {"target": target.relation, "time": target.time_column, "key": source.key_column}
+    legacy = {"legacy": source.relation, "key": source.key_column, "zone": source.zone}
+    unified = {"target": target.relation, "time": target.time_column, "legacy_time": source.time_column}
     functions = {"owns": source.owns, "backward": source.backward}
-    queued = run(conn, "migration/enqueue_legacy", **legacy, **bounds).rowcount
-    queued += run(conn, "migration/enqueue_target", **unified, **functions, **bounds).rowcount
+    queued = run(conn, "migration/enqueue_legacy", **legacy, **bounds, time=source.time_column).rowcount
+    queued += run(conn, "migration/enqueue_target", **legacy, **unified, **functions, **bounds).rowcount
     return queued + run(conn, "migration/enqueue_quarantined", **bounds).rowcount
 
 

@@ -1,0 +1,29 @@
+"""Flow: copy the legacy tables of a migration while they are written (M2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from tasks.core.connect import database_now, runtime
+from tasks.core.declaration import read_declaration
+from tasks.core.flowruns import finish_one, run_name
+from tasks.migration.steps import backfill_in_tasks
+
+
+@flow(flow_run_name=run_name("backfill", "migration", ""))
+def backfill(migration: str, workers: int = 2) -> Any:
+    """Copy the legacy tables of a migration into its target, exactly once, while the application writes to them.
+
+    Changes are captured first, as keys. Then each missing partition is built beside the target and attached, and what is
+    live already is written from the capture log, which is drained until little is left. Rows that cannot be mapped go to
+    quarantine with the reason. Interrupted at any moment, the next run goes on; a run with nothing to copy drains only.
+    Undo: the legacy tables are only read; drop the target's partitions and the capture triggers, as docs/flows/backfill.md says.
+
+    Args:
+        migration: A migration from maintenance.yaml.
+        workers: Sessions that copy and drain at the same time, at most 8; more than cores gain nothing.
+    """
+    with runtime():
+        return finish_one(backfill_in_tasks(migration, read_declaration(), database_now(), workers=workers))
