@@ -51,7 +51,7 @@ select
     g.privilege,
     case g.kind
         when 'parent' then
-            d.facts ->> 'migration' is null
+            d.facts ->> 'governed_by' is null
             or (
                 m.phase in ('cut_over', 'retired')
                 and exists (
@@ -67,6 +67,6 @@ select
 from granted as g
 cross join d
 left join pg_catalog.pg_class as t on d.target_oid = t.oid
-left join maintenance.migration as m on d.facts ->> 'migration' = m.name
+left join maintenance.migration as m on d.facts ->> 'governed_by' = m.name
 left join alike as a on g.grantee = a.grantee and g.privilege = a.privilege
 order by g.kind, g.relation, g.grantee, g.privilege

@@ -20,7 +20,7 @@ from uuid import UUID
 import psycopg
 
 from tasks.core.connect import Connection, Kind, open_connection, transaction
-from tasks.core.declaration import Declaration
+from tasks.core.declaration import Declaration, Migration
 from tasks.core.names import Relation
 from tasks.core.sqlfiles import fetch_one, run
 from tasks.gates.verdict import State
@@ -165,31 +165,39 @@ def read_state(conn: Connection, subject: str, declaration: Declaration) -> tupl
 
 
 def declared_facts(subject: str, declaration: Declaration, as_of: datetime | None) -> dict[str, Any]:
-    """Return what the statements of `sql/evidence/` are told about a migration or a table; raises NotDeclared."""
+    """Return what the statements of `sql/evidence/` are told about a migration, a table or a view; raises NotDeclared."""
     name = subject.partition(" ")[0]
-    migration = declaration.migrations.get(name)
     matviews = [_matview(view, policy.stale_after) for view, policy in declaration.matviews.items()]
-    facts: dict[str, Any] = {"as_of": as_of.isoformat() if as_of else None, "matviews": matviews, "indexes": [], "sources": []}
+    nothing = {"migration": None, "governed_by": None, "target": None, "toggle": None, "backup": None}
+    lists: dict[str, Any] = {"sources": [], "indexes": [], "grants": [], "matviews": matviews}
+    facts = {"as_of": as_of.isoformat() if as_of else None, **nothing, **lists}
     if name in declaration.matviews:
-        return {**facts, "matviews": [view for view in matviews if view["relation"] == name], "target": None}
-    facts |= _table(migration.target if migration else name, declaration)
-    if migration is None:
-        return {**facts, "migration": None, "grants": [], "toggle": None, "backup": None}
-    grants = [{"role": role, "privilege": right} for role, rights in migration.grants.items() for right in rights]
-    own = {"migration": name, "grants": grants, "toggle": migration.toggle, "backup": migration.backup}
+        return {**facts, "matviews": [view for view in matviews if view["relation"] == name]}
+    if name in declaration.migrations:
+        migration = declaration.migrations[name]
+        return facts | _table(migration.target, declaration) | {"migration": name} | _migration(migration)
+    return facts | _table(name, declaration)
+
+
+def _migration(migration: Migration) -> dict[str, Any]:
     sources = [
         {**_relation(source), "time": p.time, "aside": p.aside, "triggers": [*p.triggers], "dependants": [*p.dependants],
          "policies": [*p.policies]}
         for source, p in migration.sources.items()
     ]  # fmt: skip
-    return {**facts, **own, "sources": sources}
+    return {"sources": sources, "toggle": migration.toggle, "backup": migration.backup}
 
 
 def _table(name: str, declaration: Declaration) -> dict[str, Any]:
+    """Return the facts of a table, and of the migration that decides who may use it."""
     table = declaration.table(name)
-    ahead_s = table.partitioning.ahead.total_seconds()
+    target = {**_relation(name), "by": table.partitioning.by, "ahead_s": table.partitioning.ahead.total_seconds()}
     indexes = [{"name": index, "build": policy.build} for index, policy in table.indexes.items()]
-    return {"target": {**_relation(name), "by": table.partitioning.by, "ahead_s": ahead_s}, "indexes": indexes}
+    owner = next((m for m in declaration.migrations.items() if m[1].target == name), None)
+    grants = [
+        {"role": role, "privilege": right} for role, rights in (owner[1].grants if owner else {}).items() for right in rights
+    ]
+    return {"target": target, "indexes": indexes, "governed_by": owner[0] if owner else None, "grants": grants}
 
 
 def _matview(name: str, stale_after: timedelta) -> dict[str, Any]:

@@ -14,7 +14,6 @@ import importlib
 import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -71,11 +70,13 @@ def validate(
     Raises InvalidSuite.
     """
     chosen = suites if suites is not None else load_suites(step)
-    with _LOCK, _context(docs) as context:
+    with _LOCK:
+        context = _context(docs)
+        source = context.data_sources.add_pandas("evidence")
         outcomes = [
             outcome
             for name, suite in chosen.items()
-            for outcome in _judge(_Job(context, step, name, suite, frames.get(name), parameters or {}))
+            for outcome in _judge(_Job(context, source, step, name, suite, frames.get(name), parameters or {}))
         ]
         if docs is not None:
             context.build_data_docs(site_names=["gates"])
@@ -83,17 +84,22 @@ def validate(
     return outcomes
 
 
-@contextmanager
-def _context(docs: Path | None) -> Iterator[Any]:
-    """Lend an ephemeral context for one validation, without progress bars; Data Docs go to a folder of their own."""
+def _context(docs: Path | None) -> Any:
+    """Return an ephemeral context for one validation: no progress bars, no temporary folder, Data Docs where they belong."""
     import great_expectations as gx
+    from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
 
-    context: Any = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False, "metric_calculations": False, "profilers": False}
+    no_bars: Any = {"globally": False, "metric_calculations": False}
+    config = DataContextConfig(
+        store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
+        progress_bars=no_bars,
+        analytics_enabled=False,
+    )
+    context: Any = gx.get_context(mode="ephemeral", project_config=config)
     if docs is not None:
         shutil.rmtree(docs, ignore_errors=True)
         context.add_data_docs_site("gates", _site(docs))
-    yield context
+    return context
 
 
 def _site(folder: Path) -> dict[str, Any]:
@@ -116,6 +122,7 @@ class _Job:
     """One suite over one frame."""
 
     context: Any
+    source: Any
     step: str
     name: str
     suite: Any
@@ -143,8 +150,7 @@ def _run(job: _Job, frame: Frame) -> Sequence[Any]:
 
     name = f"{job.step}.{job.name}"
     data = pd.DataFrame(list(frame.rows), columns=list(frame.columns), dtype=object)
-    source = job.context.data_sources.add_pandas(name)
-    batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("whole")
+    batch = job.source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("whole")
     own = gx.ExpectationSuite(name=name, expectations=[e.copy(deep=True) for e in job.suite.expectations])
     definition = gx.ValidationDefinition(name=name, data=batch, suite=job.context.suites.add(own))
     result = job.context.validation_definitions.add(definition).run(

@@ -170,6 +170,18 @@ class _Proof:
         return GateBlocked(self.migration, "integrity", verdict.status, "; ".join((*verdict.reasons, f"repair: {repaired}")))
 
 
+def describe(result: IntegrityResult) -> str:
+    """Return the result as text for the log and the artifact."""
+    if result.outcome == "cut over":
+        return f"{result.migration} is cut over; there is nothing to compare."
+    compared = f"{result.migration}: {result.rows_compared:,} legacy rows compared in {result.seconds:,.1f} s"
+    left_out = f"{result.quarantined:,} in quarantine, {result.in_flight:,} in flight"
+    lines = [f"{compared}, gate {result.status}; {left_out}.", *(f"- {reason}" for reason in result.reasons)]
+    if result.repaired is not None:
+        lines.append(f"- repaired: {result.repaired}")
+    return "\n".join(lines)
+
+
 def repair(started: Run, migration: Registered, comparison_id: int) -> int:
     """Queue what a comparison found different for the drain, which judges each key anew; return how many entries that made.
 
