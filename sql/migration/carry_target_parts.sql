@@ -2,8 +2,10 @@
 -- null is told from a NULL by leaving the NULL out.
 -- params: target, id, time, id_type, time_type
 select
-    string_agg(format('f.%%I%%s', a.attname, e.cast_to), ', ' order by a.attnum) as mapped,
-    string_agg(format('(r.u).%%I%%s', a.attname, e.cast_to), ', ' order by a.attnum) as unified,
+    string_agg(format('f.%%I%%s', a.attname, e.cast_to), ', ' order by a.attnum)
+        filter (where a.attgenerated = '') as mapped,
+    string_agg(format('(r.u).%%I%%s', a.attname, e.cast_to), ', ' order by a.attnum)
+        filter (where a.attgenerated = '') as unified,
     format(
         'to_jsonb(r.u) - array_remove(array[%%s]::text[], null)',
         string_agg(format('case when (r.u).%%I is null then %%L end', a.attname, a.attname), ', ')

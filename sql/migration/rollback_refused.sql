@@ -2,7 +2,7 @@
 -- params: migration, limit
 select
     c.target_key,
-    c.event_time,
+    c.event_time::text as event_time,
     c.reason,
     count(*) over () as total
 from maintenance.carry_back as c

@@ -9,8 +9,8 @@ select
         ),
         ', ' order by a.attnum
     ) as merged,
-    string_agg(format('mine.result.%%I', a.attname), ', ' order by a.attnum) as results,
-    string_agg(quote_ident(a.attname), ', ' order by a.attnum) as columns,
-    string_agg(format('f.%%I', a.attname), ', ' order by a.attnum) as mapped
+    string_agg(format('mine.result.%%I', a.attname), ', ' order by a.attnum) filter (where a.attgenerated = '') as results,
+    string_agg(quote_ident(a.attname), ', ' order by a.attnum) filter (where a.attgenerated = '') as columns,
+    string_agg(format('f.%%I', a.attname), ', ' order by a.attnum) filter (where a.attgenerated = '') as mapped
 from pg_catalog.pg_attribute as a
 where a.attrelid = %(target)s::regclass and a.attnum > 0 and not a.attisdropped

@@ -11,7 +11,6 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any, Literal
 
 from tasks.core.connect import Connection, Kind, transaction, with_lock_retries
@@ -51,8 +50,8 @@ BUDGET_S = 60.0
 FEW_KEYS = 200
 MOST_ROUNDS = 10
 
-#: A captured key and the event time that it had, None where it was inserted.
-Captured = tuple[str, datetime | None]
+#: A captured key and the event time that it had as text, None where it was inserted.
+Captured = tuple[str, str | None]
 
 
 @dataclass(eq=False)

@@ -145,7 +145,7 @@ def _writes(conn: Connection, source: Source) -> int:
 
 def _refused(conn: Connection, name: str) -> dict[str, Any]:
     rows = fetch(conn, "migration/rollback_refused", migration=name, limit=MOST_NAMED)
-    named = tuple(Refused(row["target_key"], f"{row['event_time']:%Y-%m-%d %H:%M:%S.%f%z}", row["reason"]) for row in rows)
+    named = tuple(Refused(row["target_key"], row["event_time"], row["reason"]) for row in rows)
     return {"refused_rows": rows[0]["total"] if rows else 0, "refused": named}
 
 
