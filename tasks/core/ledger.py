@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar
 
+import psycopg
+
 from tasks.core.connect import Connection, Kind, open_connection, require_session, runtime, transaction, with_lock_retries
-from tasks.core.errors import LockBusy, Overdue, RunLost
+from tasks.core.errors import LockBusy, MissingRelation, Overdue, RunLost
 from tasks.core.sqlfiles import fetch, fetch_one, run
 
 R = TypeVar("R")
@@ -73,7 +75,11 @@ def run_exclusively(
 
 def start_run(conn: Connection, flow: str, subject: str, lock: str, flow_run_id: str | None) -> Run:
     """Record that a run begins, its earlier dead ones abandoned; returns the Run."""
-    row = fetch_one(conn, "core/start_run", flow=flow, subject=subject, lock=lock, flow_run_id=flow_run_id)
+    try:
+        row = fetch_one(conn, "core/start_run", flow=flow, subject=subject, lock=lock, flow_run_id=flow_run_id)
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+        where, remedy = f" in the database {conn.info.dbname}", "Run apply_migrations first; nothing was changed."
+        raise MissingRelation("maintenance.run", where, remedy) from None
     return Run(row["id"], flow, subject, conn.info.backend_pid)
 
 

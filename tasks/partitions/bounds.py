@@ -8,10 +8,12 @@ A bound is always an aware datetime in UTC; a key without time zone (timestamp, 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from tasks.core.errors import Permanent
 from tasks.core.names import require_name
 
 Interval = Literal["hour", "day", "week", "month", "quarter", "year"]
@@ -25,16 +27,21 @@ _MONTHS = {"month": 1, "quarter": 3, "year": 12}
 EARLIEST, LATEST = datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 1, 1, tzinfo=UTC)
 
 
+@dataclass(eq=False)
+class OutOfCalendar(Permanent):
+    """{instant} is outside the years 2 to 9997, where partitions have bounds. Check as_of and the runway; nothing was changed."""
+
+    instant: str
+
+
 def interval_at(instant: datetime, every: Interval, zone: str = "UTC") -> Bounds:
     """Return the half-open interval [lower, upper) that holds `instant`, in UTC.
 
     Days and longer begin at local midnight of `zone`, or at the first instant after it where that midnight does not
-    exist. Hours are those of UTC in every zone: some zones shift by less than one. Raises OverflowError outside the
-    years 2 to 9997.
+    exist. Hours are those of UTC in every zone: some zones shift by less than one. Raises OutOfCalendar.
     """
     if not EARLIEST <= instant < LATEST:
-        reason = f"{instant:%Y-%m-%d} is outside the years that have bounds"
-        raise OverflowError(reason)
+        raise OutOfCalendar(instant.isoformat())
     if every == "hour":
         lower = instant.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
         return lower, lower + _HOUR

@@ -30,6 +30,16 @@ from tasks.partitions.partition import Parent, Partition
 from tasks.partitions.plan import FOREVER, Create, Wanted, covered_until, plan_creation
 
 FLOW = "create_partitions"
+#: More than these are made alike and not shown: an artifact is read by a person.
+MOST_SHOWN = 40
+#: Refusals that another attempt meets again; a statement_timeout means that a default partition is too large to be scanned.
+_REFUSED = (
+    psycopg.ProgrammingError,
+    psycopg.IntegrityError,
+    psycopg.DataError,
+    psycopg.NotSupportedError,
+    psycopg.errors.QueryCanceled,
+)
 #: Units of a copy hold the span FOR SHARE for up to a minute each, so a rising one is waited for longer.
 SPAN_BUDGET_S = 90.0
 #: One wait for it, before any lock on the parent is held.
@@ -68,7 +78,7 @@ class CreationFailed(Permanent):
 
 @dataclass(frozen=True)
 class CreationPlan:
-    """What will be made for one table and the SQL for it, before anything is."""
+    """What will be made for one table, before anything is, and the SQL for the first MOST_SHOWN."""
 
     table: str
     as_of: datetime
@@ -202,7 +212,7 @@ def _explained(job: _Job, parent: Parent, creates: Sequence[Create]) -> Creation
     with transaction(Kind.READ) as conn:
         indexes = fetch(conn, "partitions/list_parent_indexes", parent=parent.oid)
     statements: list[sql.Composed] = []
-    for create in creates:
+    for create in creates[:MOST_SHOWN]:
         partition = parent.relation.sibling(create.name)
         statements += build.build_statements(parent, partition, create.lower, create.upper)
         statements += build.finish_statements(indexes, partition)
@@ -266,7 +276,7 @@ def _explained_errors(parent: Parent, create: Create) -> Iterator[None]:
             f"Grant CREATE on schema {parent.relation.schema} to the flows' role and to {parent.owner}, and membership in it."
         )
         raise MissingRight("the current role", "create", partition, error.diag.message_primary or "", remedy) from error
-    except (psycopg.ProgrammingError, psycopg.IntegrityError, psycopg.DataError, psycopg.NotSupportedError) as error:
+    except _REFUSED as error:
         raise CreationFailed(partition, error.diag.message_primary or str(error)) from error
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from tasks.partitions.create import CreationPlan
+from tasks.partitions.create import MOST_SHOWN, CreationPlan
 
 
 def creation_plan(plan: CreationPlan) -> str:
@@ -15,7 +15,9 @@ def creation_plan(plan: CreationPlan) -> str:
     head = f"### {plan.table} as of {_show(plan.as_of)}"
     if not plan.creates:
         return f"{head}\n\nNothing is due: the runway is long enough and has no gap."
-    lines = [f"| {c.name} | {_show(c.lower)} | {_show(c.upper)} | {c.reason} |" for c in plan.creates]
+    lines = [f"| {c.name} | {_show(c.lower)} | {_show(c.upper)} | {c.reason} |" for c in plan.creates[:MOST_SHOWN]]
+    rest = len(plan.creates) - len(lines)
+    lines += [f"| … and {rest:,} more | | {_show(plan.creates[-1].upper)} | |"] if rest else []
     table = "\n".join(["| partition | from | to | why |", "|---|---|---|---|", *lines])
     statements = ";\n".join(plan.statements)
     return f"{head}\n\n{table}\n\nEach in a transaction of its own:\n\n```sql\n{statements};\n```"

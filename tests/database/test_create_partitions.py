@@ -649,6 +649,22 @@ def test_a_table_that_does_not_exist_is_named(app: psycopg.Connection) -> None:
         ensure_partitions("app.nothing", declare("app.nothing"), AS_OF)
 
 
+def test_a_database_without_our_schema_is_told_to_apply_the_migrations(empty_database: str) -> None:
+    with pytest.raises(
+        MissingRelation, match=r"maintenance\.run does not exist in the database test_\w+\. Run apply_migrations first"
+    ):
+        ensure_partitions("app.readings", declare(), AS_OF)
+
+
+def test_a_long_plan_is_shown_cut_with_the_rest_counted(app: psycopg.Connection) -> None:
+    plans: list[CreationPlan] = []
+
+    ensure_partitions("app.readings", declare(every="hour", ahead="PT48H"), AS_OF, on_plan=plans.append)
+
+    assert "| … and 8 more | | 2025-08-12 15:00 | |" in creation_plan(plans[0])
+    assert len(bounds()) == 48
+
+
 def test_an_undeclared_table_is_refused_with_the_declared_ones(app: psycopg.Connection) -> None:
     with pytest.raises(NotDeclared, match=r"table app\.nothing is not declared.*Declared are: app\.readings"):
         ensure_partitions("app.nothing", declare(), AS_OF)

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tasks.core.errors import InvalidName
-from tasks.partitions.bounds import Interval, as_key, interval_at, partition_name, round_up, tile
+from tasks.partitions.bounds import Interval, OutOfCalendar, as_key, interval_at, partition_name, round_up, tile
 
 #: Zones whose clocks do odd things: shifts at midnight, by half an hour, a day that never was, an offset of :45.
 ZONES = [
@@ -121,6 +121,11 @@ def test_a_name_past_63_bytes_is_refused_and_not_cut() -> None:
         partition_name("n" * 54, at("2025-08-01"), "day")
     with pytest.raises(InvalidName, match="bytes"):
         partition_name("ü" * 30, at("2025-08-01"), "day")
+
+
+def test_an_instant_at_the_end_of_all_calendars_is_refused() -> None:
+    with pytest.raises(OutOfCalendar, match=r"9999-12-31.*Check as_of and the runway"):
+        interval_at(datetime.max.replace(tzinfo=UTC), "day", "Pacific/Apia")
 
 
 def test_a_bound_rounds_up_to_itself_and_anything_else_to_the_next() -> None:
