@@ -28,6 +28,7 @@ with refused as (
 
 copied as (
     insert into {partition} ({columns})
+    overriding system value
     select {mapped}
     from {legacy} as l
     cross join lateral {forward}(l, %(span_from)s, %(span_to)s) as m

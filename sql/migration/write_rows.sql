@@ -36,6 +36,7 @@ refused as (
 
 written as (
     insert into {target} as u ({columns})
+    overriding system value
     select {mapped} from mapped as m where m.reason is null order by m.{time}
     on conflict do nothing
     returning u.{id}, u.{time}

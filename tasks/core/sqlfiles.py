@@ -21,6 +21,7 @@ from psycopg import pq, sql
 
 from tasks.core.errors import Permanent
 from tasks.core.names import Relation
+from tasks.core.settings import settings
 
 ROOT = Path(__file__).resolve().parents[2] / "sql"
 _KINDS = ("identifiers", "literals", "fragments", "params")
@@ -55,9 +56,24 @@ class Statement:
         return self.identifiers | self.literals | self.fragments | self.params
 
 
+def load(name: str, root: Path | None = None) -> Statement:
+    """Read `sql/<name>.sql`; raises InvalidSqlFile where header and placeholders differ (design 2).
+
+    Mappings (`legacy/…`) belong to a declaration and are looked for beside it first: another project has its own.
+    """
+    return _load(name, root or _root_of(name))
+
+
+def _root_of(name: str) -> Path:
+    if name.startswith("legacy/"):
+        beside = settings().maintenance_file.resolve().parent / "sql"
+        if (beside / f"{name}.sql").is_file():
+            return beside
+    return ROOT
+
+
 @cache
-def load(name: str, root: Path = ROOT) -> Statement:
-    """Read `sql/<name>.sql`; raises InvalidSqlFile where header and placeholders differ (design 2)."""
+def _load(name: str, root: Path) -> Statement:
     path = root / f"{name}.sql"
     if not path.is_file():
         raise InvalidSqlFile(name=name, reason="there is no such file")

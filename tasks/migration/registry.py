@@ -41,7 +41,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Target:
-    """The table that takes the rows: its primary key is `id_column` and the partition key `time_column`."""
+    """The table that takes the rows: its primary key is `id_column` and `time_column`; `columns` are those not generated."""
 
     relation: Relation
     id_column: str
@@ -118,4 +118,6 @@ def read_target(conn: Connection, parent: Parent) -> Target:
     if len(keys) != 1:
         reason = f"its primary key is not one column beside {parent.key}"
         raise UnsuitableRelation(str(name), reason, f"Give it the primary key (id, {parent.key}); nothing was changed.")
-    return Target(name, keys[0]["name"], keys[0]["type"], parent.key, parent.key_type, list_columns(conn, name))
+    generated = {row["name"] for row in fetch(conn, "migration/generated_columns", schema=name.schema, name=name.name)}
+    columns = tuple(column for column in list_columns(conn, name) if column.name not in generated)
+    return Target(name, keys[0]["name"], keys[0]["type"], parent.key, parent.key_type, columns)

@@ -1,6 +1,7 @@
 """Declarations beside the shipped one: the engine serves them with the same code.
 
 `second` has another schema, other names, a key of type date and months; `make_second` creates its table in a database.
+Its `migration.yaml` adds a legacy table, which `make_bills` creates; the mapping lies beside it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import psycopg
 from tasks.core.declaration import Declaration, read_declaration
 
 SECOND = Path(__file__).resolve().parent / "second"
+#: Set MAINTENANCE_FILE to it: the mapping is looked for beside the declaration in force.
+SECOND_MIGRATION = SECOND / "migration.yaml"
 
 
 def second_declaration() -> Declaration:
@@ -21,5 +24,14 @@ def second_declaration() -> Declaration:
 
 def make_second(dsn: str) -> None:
     """Create the tables that `second` declares; the database has the schema maintenance already."""
+    _execute(dsn, "schema.sql")
+
+
+def make_bills(dsn: str) -> None:
+    """Create the legacy table that is migrated into the table of `second`."""
+    _execute(dsn, "legacy.sql")
+
+
+def _execute(dsn: str, name: str) -> None:
     with psycopg.connect(dsn, autocommit=True) as conn:
-        conn.execute((SECOND / "schema.sql").read_bytes())
+        conn.execute((SECOND / name).read_bytes())
