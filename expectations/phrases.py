@@ -73,6 +73,16 @@ def at_least(column: str, value: Any, notes: str, severity: Severity = "critical
     return gxe.ExpectColumnValuesToBeBetween(column=column, min_value=value, severity=severity, notes=notes)
 
 
+def not_after(column: str, limit: str, notes: str, severity: Severity = "critical") -> Expectation:
+    """In every row the instant in `column` is at or before the one in `limit`; both as text of one form in UTC.
+
+    A bound given as a parameter would be read as a datetime and refused against text.
+    """
+    return gxe.ExpectColumnPairValuesAToBeGreaterThanB(
+        column_A=limit, column_B=column, or_equal=True, severity=severity, notes=notes
+    )
+
+
 def suite(name: str, *expectations: Expectation) -> Any:
     """Name the expectations on one frame; for a gate `name` is `<step>.<frame>`."""
     return gx.ExpectationSuite(name=name, expectations=list(expectations))

@@ -1,12 +1,12 @@
 """Before partitions leave their table: only what is old enough goes, and nothing that is held (D4, M8).
 
 Guards: each detach and each drop of one plan. The caller brings the frame `plan`, a row per partition that goes
-(partition, deed, upper, is_held, is_newest), and the parameters oldest_kept (text of an instant in UTC) and at_most.
+(partition, deed, upper, oldest_kept, is_held, is_newest), and the parameter at_most.
 """
 
 from __future__ import annotations
 
-from expectations.phrases import at_most, false, has_value, rows_at_most, some_rows, suite, true
+from expectations.phrases import false, has_value, not_after, rows_at_most, some_rows, suite, true
 
 STEP = "retention"
 SUITES = {
@@ -15,9 +15,9 @@ SUITES = {
         some_rows("D4: an empty plan proves nothing."),
         rows_at_most({"$PARAMETER": "at_most"}, "D4: one run removes at most so many."),
         has_value("upper", "D4: a partition without an upper bound never goes."),
-        at_most(
+        not_after(
             "upper",
-            {"$PARAMETER": "oldest_kept"},
+            "oldest_kept",
             "D4: every partition that goes ends before the retention bound, so no younger row goes with it.",
         ),
         false("is_held", "D4: a legal hold keeps it."),

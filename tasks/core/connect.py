@@ -103,7 +103,8 @@ def _connect(dsn: str) -> Connection:
 
 def bounded(dsn: str) -> str:
     """Return `dsn` with a limit on connecting and TCP keepalives, where it states none itself (design 11)."""
-    return make_conninfo(**{**BOUNDS, **conninfo_to_dict(dsn)})
+    given: dict[str, Any] = dict(conninfo_to_dict(dsn))
+    return make_conninfo("", **{**BOUNDS, **given})
 
 
 def _refusal(server: Server, text: str) -> CannotConnect | AccessRefused:
@@ -188,6 +189,15 @@ def database_now() -> datetime:
     """Return the database's clock as an aware datetime; flows read it once, where as_of is None."""
     with transaction(Kind.READ) as conn:
         return fetch_one(conn, "core/database_now")["now"]
+
+
+@contextmanager
+def snapshot(purpose: str) -> Iterator[Connection]:
+    """Lend a connection of its own inside one read-only transaction that sees a single snapshot."""
+    with open_connection(Kind.READ, purpose=purpose) as conn:
+        conn.isolation_level, conn.read_only = psycopg.IsolationLevel.REPEATABLE_READ, True
+        with conn.transaction():
+            yield conn
 
 
 def as_of_or_now(as_of: datetime | None) -> datetime:

@@ -70,5 +70,6 @@ _WORDS: dict[str, Callable[[Arguments], str]] = {
     "expect_column_min_to_be_between": lambda a: _between(a, of=f"the least {a['column']}"),
     "expect_column_sum_to_be_between": lambda a: _between(a, of=f"the sum of {a['column']}"),
     "expect_column_pair_values_to_be_equal": lambda a: f"{a['column_A']} equals {a['column_B']}",
+    "expect_column_pair_values_a_to_be_greater_than_b": lambda a: f"{a['column_B']} is not after {a['column_A']}",
     "expect_compound_columns_to_be_unique": lambda a: f"{' and '.join(a['column_list'])} together are unique",
 }

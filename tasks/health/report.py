@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from tasks.core.connect import Connection, Kind, transaction
+from tasks.core.connect import Connection, snapshot
 from tasks.core.declaration import Declaration, Table
 from tasks.core.errors import Permanent
 from tasks.core.names import Relation
-from tasks.core.sqlfiles import fetch, fetch_one, run
+from tasks.core.sqlfiles import fetch, fetch_one
 from tasks.health.findings import (
     Facts,
     Finding,
@@ -51,15 +51,21 @@ class HealthSummary:
 
 def read_health(declaration: Declaration, as_of: datetime) -> HealthSummary:
     """Return the health of everything declared, read in one read-only snapshot."""
-    with transaction(Kind.READ) as conn:
-        run(conn, "health/begin")
+    with snapshot("report_health") as conn:
         facts = tuple(_facts(conn, declaration, as_of))
     return HealthSummary(as_of, facts, tuple(find(facts, as_of)))
 
 
 def _facts(conn: Connection, declaration: Declaration, as_of: datetime) -> list[Facts]:
     tables = [_table(conn, name, policy, as_of) for name, policy in declaration.tables.items()]
-    return [*tables, *_matviews(conn, declaration), *_quarantine(conn), *_gates(conn), *_migrations(conn), *_flows(conn, declaration)]
+    return [
+        *tables,
+        *_matviews(conn, declaration),
+        *_quarantine(conn),
+        *_gates(conn),
+        *_migrations(conn),
+        *_flows(conn, declaration),
+    ]
 
 
 def _table(conn: Connection, name: str, policy: Table, as_of: datetime) -> TableFacts:
@@ -103,7 +109,12 @@ def _flows(conn: Connection, declaration: Declaration) -> list[FlowFacts]:
 def describe(summary: HealthSummary) -> str:
     """Return the Markdown that log and artifact share."""
     runway = [f for f in summary.facts if isinstance(f, TableFacts)]
-    lines = [f"Health at {summary.as_of:%Y-%m-%d %H:%M} UTC", "", "| table | runway until | due | waiting |", "|---|---|---|---|"]
+    lines = [
+        f"Health at {summary.as_of:%Y-%m-%d %H:%M} UTC",
+        "",
+        "| table | runway until | due | waiting |",
+        "|---|---|---|---|",
+    ]
     lines += [f"| {f.table} | {_instant(f.runway_until)} | {f.due} | {f.waiting} |" for f in runway]
     return "\n".join([*lines, "", *(_finding_lines(summary.findings) or ["Nothing to report."])])
 
@@ -116,4 +127,6 @@ def _finding_lines(findings: Sequence[Finding]) -> list[str]:
     if not findings:
         return []
     head = ["| level | section | object | finding | remedy |", "|---|---|---|---|---|"]
-    return head + [f"| {f.level} | {f.section} | {f.object} | {f.text} | {f'`{f.remedy}`' if f.remedy else ''} |" for f in findings]
+    return head + [
+        f"| {f.level} | {f.section} | {f.object} | {f.text} | {f'`{f.remedy}`' if f.remedy else ''} |" for f in findings
+    ]

@@ -151,6 +151,7 @@ class RetentionPlan:
                 "partition": step.partition.name,
                 "deed": VERBS[type(step)],
                 "upper": step.partition.upper,
+                "oldest_kept": self.oldest_kept,
                 "is_held": step.partition.name in self.held,
                 "is_newest": step.partition.name == self.newest,
             }
@@ -283,10 +284,10 @@ def is_still_due(step: Drop, policy: Policy, holds: Iterable[Hold], as_of: datet
     return isinstance(decide(step.partition, policy, hold=hold, as_of=as_of), Drop)
 
 
-def without(plan: RetentionPlan, failed: Iterable[str], *, drops: bool) -> RetentionPlan:
-    """Return the plan without the steps of partitions that failed, and without any drop unless `drops`."""
+def without(plan: RetentionPlan, failed: Iterable[str], barred: tuple[type[Step], ...] = ()) -> RetentionPlan:
+    """Return the plan without the steps of partitions that failed and without the barred kinds of step."""
     named = set(failed)
-    steps = tuple(s for s in plan.steps if s.partition.name not in named and (drops or not isinstance(s, Drop)))
+    steps = tuple(s for s in plan.steps if s.partition.name not in named and not isinstance(s, barred))
     return replace(plan, steps=steps)
 
 

@@ -5,16 +5,28 @@ Belongs here: the task around a plain function, and publishing what it shows. Ke
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
-from prefect import task
+from prefect import task, unmapped
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
 
-from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import RETRY, flow_run_id, publish
-from tasks.core.ledger import Deferred
+from tasks.core.connect import Connection
+from tasks.core.declaration import Declaration, read_declaration
+from tasks.core.flowruns import RETRY, flow_run_id, publish, stop_if_cancelled
+from tasks.core.ledger import Deferred, Run
+from tasks.core.parameters import Safety
+from tasks.core.progress import report
+from tasks.gates.gate import pass_gate
+from tasks.gates.store import require_verdict
+from tasks.partitions.archive import Archived, ArchiveUnit, Failed, archive_bundle
 from tasks.partitions.create import CreationPlan, CreationResult, ensure_partitions
 from tasks.partitions.creation_text import creation_plan
+from tasks.partitions.retention_plan import RetentionPlan
+from tasks.partitions.retire import RetentionResult, retire
 
 
 @task(task_run_name="create partitions {table}", cache_policy=NO_CACHE, **RETRY)
@@ -25,3 +37,62 @@ def create_partitions_of(table: str, as_of: datetime) -> CreationResult | Deferr
 
 def _publish_plan(plan: CreationPlan) -> None:
     publish("create-partitions-plan", creation_plan(plan), title=plan.table)
+
+
+def retention_run_name() -> str:
+    """Name a run of enforce_retention: a glance at the list shows what was real, and as of when where that was asked."""
+    parameters: dict[str, Any] = flow_run.parameters or {}
+    safety: Any = parameters.get("safety")
+    apply = safety.get("apply") if isinstance(safety, dict) else getattr(safety, "apply", False)
+    day = f" {str(parameters['as_of'])[:10]}" if parameters.get("as_of") else ""
+    return f"{'APPLY' if apply else 'plan'} {parameters.get('table') or 'every table'}{day}"
+
+
+@task(task_run_name="enforce retention {table}", cache_policy=NO_CACHE, **RETRY)
+def enforce_retention_of(table: str, safety: Safety, as_of: datetime) -> RetentionResult | Deferred:
+    """Remove what has outlived one table's retention, through its gate where one is declared, or only publish the plan."""
+    declaration = read_declaration()
+    is_gated = safety.apply and "retention" in declaration.table(table).gates
+
+    def show(plan: RetentionPlan, text: str) -> None:
+        publish("enforce-retention-plan", text, title=table)
+        if is_gated and plan.removals:
+            _pass_gate(plan, declaration)
+
+    def require_gate(conn: Connection, plan: RetentionPlan) -> None:
+        require_verdict(conn, plan.subject, "retention", declaration)
+
+    hooks: dict[str, Any] = {"on_plan": show, "archive_all": _archive_all, "flow_run_id": flow_run_id()}
+    return retire(table, declaration, safety, as_of, require_gate if is_gated else None, _progress(), **hooks)
+
+
+def _pass_gate(plan: RetentionPlan, declaration: Declaration) -> None:
+    facts = {"given": {"plan": plan.evidence()}, "parameters": {"at_most": plan.policy.at_most}, "as_of": plan.as_of}
+    pass_gate(plan.subject, "retention", declaration, **facts)
+
+
+def _progress() -> Callable[[str, int, int | None], None]:
+    """Report each step, and look about once a second whether Prefect wants the run to stop (design 13)."""
+    asked = time.monotonic()
+
+    def progress(step: str, done: int, total: int | None) -> None:
+        nonlocal asked
+        report(step, done, total)
+        if time.monotonic() - asked > 1:
+            asked = time.monotonic()
+            stop_if_cancelled()
+
+    return progress
+
+
+def _archive_all(started: Run, bundles: Sequence[Sequence[ArchiveUnit]], as_of: datetime) -> Iterable[list[Archived | Failed]]:
+    labels = [f"{units[0].partition} and {len(units) - 1} more" if units[1:] else units[0].partition for units in bundles]
+    for future in archive_partitions.map(unmapped(started), bundles, unmapped(as_of), labels):
+        yield future.result()
+
+
+@task(task_run_name="archive {label}", cache_policy=NO_CACHE, **RETRY)
+def archive_partitions(started: Run, units: Sequence[ArchiveUnit], as_of: datetime, label: str) -> list[Archived | Failed]:
+    """Archive and verify the partitions of one bundle; what is archived already is left as it is."""
+    del label
+    return archive_bundle(started, units, as_of)
