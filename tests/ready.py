@@ -57,7 +57,7 @@ def make_ready(dsn: str, rows: int = ROWS) -> None:
     with runtime():
         ensure_partitions(TARGET, declaration(), as_of)
         for _ in range(2):
-            backfill(NAME, declaration(), as_of)
+            backfill(NAME, declaration(), as_of, preflight=None)
         consent()
 
 

@@ -14,7 +14,7 @@ from tasks.core.connect import Connection, Kind, transaction
 from tasks.core.declaration import Declaration, read_declaration
 from tasks.core.sqlfiles import fetch, fetch_one
 from tasks.gates.evidence import Evidence, read_state
-from tasks.gates.verdict import Outcome, State, Verdict, decide, reasons, require
+from tasks.gates.verdict import Outcome, State, Verdict, bound_state, decide, reasons, require
 
 
 def require_verdict(conn: Connection, subject: str, step: str, declaration: Declaration | None = None) -> Verdict:
@@ -40,7 +40,7 @@ def newest_verdict(conn: Connection, subject: str, step: str) -> Verdict | None:
 
 def keep_verdict(evidence: Evidence, outcomes: Sequence[Outcome], valid_for: timedelta, data_docs: str | None) -> Verdict:
     """Decide from the outcomes, keep the verdict bound to the evidence's state, and return it."""
-    status, said, state = decide(outcomes), reasons(outcomes), evidence.state
+    status, said, state = decide(outcomes), reasons(outcomes), bound_state(evidence.step, evidence.state)
     with transaction(Kind.READ) as conn:
         row = fetch_one(
             conn,

@@ -7,7 +7,7 @@ Keep out: Great Expectations, the database, clocks, logging. A caller that needs
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -142,6 +142,11 @@ def _cut(value: object) -> str:
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}… ({len(text):,} characters)"
 
 
+def bound_state(step: str, state: State) -> State:
+    """Return the state that a verdict is bound to: before capture there is no generation that could change under it."""
+    return replace(state, generation=None) if step == "preflight" else state
+
+
 def stale_reason(verdict: Verdict, now_state: State, now: datetime) -> str | None:
     """Return why a verdict no longer counts for the present state, or None where it still does."""
     then = verdict.state
@@ -151,7 +156,7 @@ def stale_reason(verdict: Verdict, now_state: State, now: datetime) -> str | Non
         return "a source, the target, an index, a policy or a grant was changed since"
     if then.mapping_version != now_state.mapping_version:
         return "the mapping was changed since"
-    if then.generation != now_state.generation or not now_state.is_generation_current:
+    if then.generation is not None and (then.generation != now_state.generation or not now_state.is_generation_current):
         return "a capture trigger was touched since"
     return None
 

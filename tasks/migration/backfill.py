@@ -22,7 +22,9 @@ from tasks.core.errors import MissingRelation
 from tasks.core.ledger import Deferred, Run, run_exclusively
 from tasks.core.names import Relation
 from tasks.core.sqlfiles import fetch, fetch_one
-from tasks.migration.capture import capture_on, check_generation, queue_length
+from tasks.gates.gate import pass_gate
+from tasks.gates.store import require_verdict
+from tasks.migration.capture import Guard, capture_on, check_generation, is_captured, queue_length
 from tasks.migration.copy import UnitResult, Work, copy_unit, read_rows_done, register_units
 from tasks.migration.drain import BATCH_KEYS, drain_source
 from tasks.migration.plan import BackfillPlan, Cut, Due, bundle, require_disk
@@ -40,10 +42,16 @@ MOST_ROUNDS = 20
 MOST_WORKERS = 8
 
 OnProgress = Callable[[str, int, int | None], None]
+Preflight = Callable[[str, Declaration, datetime], object]
 OnPlan = Callable[[BackfillPlan], None]
 Bundle = tuple[Due, ...]
 #: How bundles of units are mapped over `copy_bundle`: threads here, Prefect tasks in a flow.
 MapBundles = Callable[[Run, str, Sequence[Bundle], int, OnProgress | None], list[list[UnitResult]]]
+
+
+def ask_preflight(name: str, declaration: Declaration, as_of: datetime) -> None:
+    """Ask the gate before the legacy tables are touched for the first time; raises GateBlocked (M8)."""
+    pass_gate(name, "preflight", declaration, as_of=as_of)
 
 
 @dataclass(frozen=True)
@@ -71,15 +79,17 @@ def backfill(
     on_plan: OnPlan | None = None,
     map_bundles: MapBundles | None = None,
     measure_free: Callable[[Connection], int | None] | None = None,
+    preflight: Preflight | None = ask_preflight,
     flow_run_id: str | None = None,
 ) -> BackfillResult | Deferred:
     """Copy the legacy tables of migration `name` into its target, while they are written, exactly once.
 
     Interrupted at any moment, the next call goes on; a call with nothing left to copy drains the log only, and after
     the cutover none does anything. Locks: SHARE ROW EXCLUSIVE on each legacy table once, for its triggers; SHARE UPDATE
-    EXCLUSIVE on the target for milliseconds per partition. Deferred where another run works on this target.
+    EXCLUSIVE on the target for milliseconds per partition. The gate `preflight` guards the triggers (None: unguarded).
+    Deferred where another run works on this target.
     Raises NotDeclared, MissingRelation, MissingRight, UnsuitableRelation, ColumnMissing, MappingRefused, TooLittleDisk,
-    MappingDefect, UnitFailed, CaptureChanged, LockBusy, RunLost.
+    MappingDefect, UnitFailed, CaptureChanged, LockBusy, RunLost, GateBlocked.
     """
     target = declaration.migration(name).target
     begun = time.monotonic()
@@ -89,7 +99,7 @@ def backfill(
             known = read_registered(conn, name)
         if known is not None and known.phase in ("cut_over", "retired"):
             return BackfillResult(name, outcome="cut over")
-        session = _Session(started, declaration, as_of, max(1, min(workers, MOST_WORKERS)), on_progress)
+        session = _Session(started, declaration, as_of, max(1, min(workers, MOST_WORKERS)), on_progress, preflight)
         copied = session.copy(name, on_plan, map_bundles or in_threads, measure_free or free_bytes)
         return session.finish(name, copied, begun)
 
@@ -106,6 +116,7 @@ class _Session:
     as_of: datetime
     workers: int
     on_progress: OnProgress | None
+    preflight: Preflight | None
 
     def copy(
         self, name: str, on_plan: OnPlan | None, map_bundles: MapBundles, measure_free: Callable[[Connection], int | None]
@@ -115,7 +126,7 @@ class _Session:
             migration = prepare_migration(conn, name, self.declaration, self.as_of)
             check_disk(conn, migration, measure_free)
         ensure_indexes(migration.subject, self.declaration, "before_attach", on_progress=self.on_progress)
-        capture_on(migration)
+        capture_on(migration, self.guarded(migration))
         migration = current(name)
         plan = register_units(self.started, migration, self.cut(migration))
         if on_plan:
@@ -123,6 +134,13 @@ class _Session:
         bundles = bundle(plan.due, workers=self.workers)
         mapped = map_bundles(self.started, name, bundles, self.workers, self.on_progress) if bundles else []
         return [result for results in mapped for result in results]
+
+    def guarded(self, migration: Registered) -> Guard | None:
+        """Ask the preflight gate where a trigger is still to be installed; returns what its transaction asks again."""
+        if self.preflight is None or all(is_captured(source) for source in migration.sources):
+            return None
+        self.preflight(migration.name, self.declaration, self.as_of)
+        return lambda conn: require_verdict(conn, migration.name, "preflight", self.declaration)
 
     def cut(self, migration: Registered) -> Cut:
         """How the declaration cuts the target."""

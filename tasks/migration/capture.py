@@ -6,7 +6,7 @@ Keep out: applying the log (`drain`). What a trigger does stands in sql/migratio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +15,7 @@ from tasks.core.errors import Retryable
 from tasks.core.sqlfiles import fetch_one, run
 from tasks.migration.registry import Registered, Source, Target
 
+Guard = Callable[[Connection], object]
 #: The lock waits for that table's writers, whose transactions may be long; each attempt still waits little.
 CAPTURE_BUDGET_S = 90.0
 
@@ -37,24 +38,32 @@ class Generation:
     faults: tuple[str, ...]
 
 
-def capture_on(migration: Registered) -> list[str]:
+def capture_on(migration: Registered, guard: Guard | None = None) -> list[str]:
     """Install what is missing of the capture triggers, each table in a transaction of its own; return the tables touched.
 
     Locks: SHARE ROW EXCLUSIVE on a table whose triggers are not right, which waits for that table's writers and for
-    nothing else. Raises LockBusy naming them. A snapshot taken afterwards sees every change that was not logged (M2).
+    nothing else. `guard` is asked in each of these transactions and raises where the table must not be touched. Raises
+    LockBusy naming those writers. A snapshot taken afterwards sees every change that was not logged (M2).
     """
-    touched = [str(source.relation) for source in migration.sources if _install(source)]
+    touched = [str(source.relation) for source in migration.sources if _install(source, guard)]
     with transaction(Kind.DDL) as conn:
         run(conn, "migration/start_capturing", migration=migration.name)
     return touched
 
 
-def _install(source: Source) -> bool:
+def is_captured(source: Source) -> bool:
+    """Say whether the triggers of `source` are there and as they should be."""
     with transaction(Kind.READ) as conn:
-        if fetch_one(conn, "migration/capture_is_wanted", source_id=source.id)["is_wanted"]:
-            return False
+        return bool(fetch_one(conn, "migration/capture_is_wanted", source_id=source.id)["is_wanted"])
+
+
+def _install(source: Source, guard: Guard | None) -> bool:
+    if is_captured(source):
+        return False
 
     def attempt(conn: Connection) -> None:
+        if guard is not None:
+            guard(conn)
         run(conn, "migration/install_capture", source_id=source.id)
 
     with_lock_retries(source.relation, "install the capture triggers", attempt, budget_s=CAPTURE_BUDGET_S)
