@@ -66,10 +66,16 @@ def consent(declared: Declaration | None = None) -> None:
     declared = declared or declaration()
     with runtime():
         found = run_exclusively(
-            "verify_integrity", NAME, lambda run: compare(run, NAME, requires=None), overdue_after=timedelta(days=1), group=TARGET
+            "verify_integrity",
+            NAME,
+            lambda run: compare(run, NAME, requires=None),
+            overdue_after=timedelta(days=1),
+            group=TARGET,
         )
         assert getattr(found, "differing", None) == 0, found
-        keep_verdict(collect(NAME, "cutover", declared), [Outcome("facts", "they hold", success=True)], timedelta(hours=1), None)
+        keep_verdict(
+            collect(NAME, "cutover", declared), [Outcome("facts", "they hold", success=True)], timedelta(hours=1), None
+        )
         approve(declared)
 
 

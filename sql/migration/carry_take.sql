@@ -2,13 +2,12 @@
 -- params: migration, limit
 with batch as (
     delete from maintenance.reverse_capture as r
-    where
-        r.migration = %(migration)s and r.seq in (
-            select q.seq from maintenance.reverse_capture as q
-            where q.migration = %(migration)s
-            order by q.seq
-            limit %(limit)s
-        )
+    where r.ctid = any(array(
+        select q.ctid from maintenance.reverse_capture as q
+        where q.migration = %(migration)s
+        order by q.logged_at
+        limit %(limit)s
+    ))
     returning r.key, r.event_time
 )
 

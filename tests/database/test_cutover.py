@@ -102,7 +102,10 @@ def test_a_rehearsal_says_what_a_cutover_would_lack(ready: psycopg.Connection[An
     result = cut_over(NAME, declaration(), rehearse=True)
 
     assert isinstance(result, CutoverResult)
-    assert [note.split(" has ")[0] for note in result.notes] == ["The cutover of event_store", "The gate cutover of event_store"]
+    assert [note.split(" has ")[0] for note in result.notes] == [
+        "The cutover of event_store",
+        "The gate cutover of event_store",
+    ]
 
 
 def test_without_an_approval_nothing_happens(ready: psycopg.Connection[Any]) -> None:
@@ -133,7 +136,9 @@ def test_more_quarantined_rows_than_approved_need_another_approval(ready: psycop
         cut_over(NAME, declaration())
 
 
-def test_a_capture_trigger_that_was_off_ends_the_cutover(ready: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_capture_trigger_that_was_off_ends_the_cutover(
+    ready: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The gate sees it first; the transaction would see it too."""
     monkeypatch.setattr(cutover, "_require_consent", lambda job: ())
     monkeypatch.setattr(cutover, "require_verdict", lambda *args: None)
@@ -146,7 +151,9 @@ def test_a_capture_trigger_that_was_off_ends_the_cutover(ready: psycopg.Connecti
     assert describe(ready) == before
 
 
-def test_a_table_that_stays_busy_is_named_with_its_holder(ready: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_that_stays_busy_is_named_with_its_holder(
+    ready: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cutover, "BUDGET_S", 1.0)
     before = describe(ready)
     with psycopg.connect(ready.info.dsn, password=ready.info.password, application_name="bookkeeping") as busy:
@@ -168,7 +175,9 @@ def test_an_attempt_that_fails_lets_waiting_writers_go_on(ready: psycopg.Connect
         with psycopg.connect(ready.info.dsn, password=ready.info.password, autocommit=True) as conn:
             while not stop.is_set():
                 begun = time.monotonic()
-                conn.execute("update monitoring.monitoring_events set data = '{}' where id = (select id from monitoring.monitoring_events limit 1)")
+                conn.execute(
+                    "update monitoring.monitoring_events set data = '{}' where id = (select id from monitoring.monitoring_events limit 1)"
+                )
                 waits.append(time.monotonic() - begun)
 
     with psycopg.connect(ready.info.dsn, password=ready.info.password) as busy:
@@ -249,9 +258,15 @@ def test_another_run_on_the_target_defers_the_cutover(ready: psycopg.Connection[
             "create policy own_rows on monitoring.events for select to authenticated using (id > 5)",
             "the policy own_rows is not declared",
         ),
-        ("create table public.child (event bigint references monitoring.events)", "foreign key child_event_fkey of public.child"),
+        (
+            "create table public.child (event bigint references monitoring.events)",
+            "foreign key child_event_fkey of public.child",
+        ),
         ("create unique index once on monitoring.events (type, created_at, id)", "unique index monitoring.once"),
-        ("alter table monitoring.events add column size int generated always as (length(type)) stored", "column size is generated"),
+        (
+            "alter table monitoring.events add column size int generated always as (length(type)) stored",
+            "column size is generated",
+        ),
         ("create publication feed for table monitoring.events", "the publication feed publishes it"),
     ],
 )

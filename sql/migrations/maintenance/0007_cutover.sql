@@ -16,13 +16,14 @@ comment on column maintenance.cutover.dependants is 'Views and functions that we
 comment on column maintenance.cutover.locked_ms is
 'From the first legacy lock to the record of this row, the last statement before the commit.';
 
+-- No sequence: an application may ask lastval() after its INSERT. The order of entries is for oldest first alone.
 create table maintenance.reverse_capture (
-    seq bigint generated always as identity,
     migration text not null,
     key text not null,
     event_time timestamptz not null,
-    primary key (migration, seq)
+    logged_at timestamptz not null default clock_timestamp()
 );
+create index reverse_capture_logged_at on maintenance.reverse_capture (migration, logged_at);
 create index reverse_capture_event_time on maintenance.reverse_capture (migration, event_time);
 comment on table maintenance.reverse_capture is
 'Target rows that changed since cutover, by key and event time, old and new; emptied by carrying back (design 5).';
