@@ -6,13 +6,15 @@ Keep out: expectations of single tests.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from tasks.core.connect import Kind, runtime, transaction
 from tasks.core.declaration import Declaration, read_declaration
@@ -25,6 +27,8 @@ from tasks.migration.drain import Batch, drain_batch
 from tasks.migration.registry import Registered
 from tasks.partitions.catalog import read_parent
 from tasks.partitions.create import ensure_partitions
+from tests import conftest as shared
+from tests.conftest import Server
 from tests.declarations import SECOND_MIGRATION, make_bills, make_second
 
 T = TypeVar("T")
@@ -137,21 +141,36 @@ class Scene:
             assert difference(conn, REFUSED, QUARANTINED) == []
 
 
-def make_scene(dsn: str, patch: pytest.MonkeyPatch) -> Scene:
-    """Create invoices, bills and the runway in a database with the schema maintenance; the environment names both."""
+def bills_template(server: Server) -> str:
+    """Return the database with invoices, bills and the runway, made once per server and session."""
+    key = ("bills",)
+    if key not in server.templates:
+        name = f"bills_{secrets.token_hex(4)}"
+        dsn = server.dsn_for(name)
+        with psycopg.connect(server.superuser_dsn, autocommit=True) as conn, pytest.MonkeyPatch.context() as patch:
+            shared._create_database(conn, name, shared._template(server, ()))
+            server.templates[key] = name
+            _point_at(dsn, patch)
+            make_second(dsn)
+            make_bills(dsn)
+            with runtime():
+                ensure_partitions(TABLE, read_declaration(), AS_OF)
+            conn.execute(sql.SQL("alter database {} with is_template true").format(sql.Identifier(name)))
+    return server.templates[key]
+
+
+def _point_at(dsn: str, patch: pytest.MonkeyPatch) -> None:
     patch.setenv("DATABASE_URL", dsn)
     patch.setenv("MAINTENANCE_FILE", str(SECOND_MIGRATION))
-    make_second(dsn)
-    make_bills(dsn)
-    declaration = read_declaration()
-    with runtime():
-        ensure_partitions(TABLE, declaration, AS_OF)
-    return Scene(dsn, declaration)
 
 
 @pytest.fixture
-def scene(make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Lend a scene with one pool for the whole test."""
-    made = make_scene(make_database(sets=()), monkeypatch)
-    with runtime():
-        yield made
+def scene(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    """Lend a scene with one pool for the whole test; the environment names its database and declaration."""
+    name, template = f"test_{secrets.token_hex(5)}", bills_template(server)
+    with psycopg.connect(server.superuser_dsn, autocommit=True) as conn:
+        shared._create_database(conn, name, template)
+        _point_at(server.dsn_for(name), monkeypatch)
+        with runtime():
+            yield Scene(server.dsn_for(name), read_declaration())
+        shared._drop_database(conn, name)
