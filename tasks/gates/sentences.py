@@ -43,12 +43,9 @@ def _rows(arguments: Arguments) -> str:
 
 def _in_set(arguments: Arguments) -> str:
     values = list(arguments["value_set"])
-    if values == [True]:
-        return f"{arguments['column']} is true"
-    if values == [False]:
-        return f"{arguments['column']} is false"
     if len(values) == 1:
-        return f"{arguments['column']} is {values[0]}"
+        (only,) = values
+        return f"{arguments['column']} is {str(only).lower() if isinstance(only, bool) else only}"
     return f"{arguments['column']} is one of {', '.join(str(value) for value in values)}"
 
 
