@@ -17,6 +17,15 @@ select
             )
         else format('p.%%I', a.attname) end,
         ', ' order by a.attnum
-    ) as restored
+    ) as restored,
+    string_agg(
+        case when a.attname = %(key)s then format('k.legacy_key::%%s', %(key_type)s::text)
+        else format('b.%%I::%%s%%s', a.attname, format_type(a.atttypid, a.atttypmod), e.cast_to) end,
+        ', ' order by a.attnum
+    ) as given,
+    string_agg(format('l.%%I%%s', a.attname, e.cast_to), ', ' order by a.attnum) as stored
 from pg_catalog.pg_attribute as a
+cross join lateral (
+    select case when maintenance.has_equality(a.atttypid) then '' else '::text' end as cast_to
+) as e
 where a.attrelid = %(relation_oid)s and a.attnum > 0 and not a.attisdropped

@@ -18,15 +18,18 @@ select
             else 'null'
         end,
         ', ' order by a.attnum
-    ), a.attrelid::regclass) as place
+    ), a.attrelid::regclass) as place,
+    format('row(%%s)::%%s', string_agg(
+        case when a.atttypid in ('json'::regtype, 'jsonb'::regtype)
+            then format('case when c.target_row -> %%1$L = ''null'' then ''null''::%%2$s else p.%%1$I end', a.attname, a.atttypid::regtype)
+        else format('p.%%I', a.attname) end,
+        ', ' order by a.attnum
+    ), a.attrelid::regclass) as whole,
+    string_agg(quote_ident(a.attname), ', ' order by a.attnum) filter (where a.attgenerated = '') as columns,
+    string_agg(format('(n.whole).%%I', a.attname), ', ' order by a.attnum) filter (where a.attgenerated = '') as whole_columns
 from pg_catalog.pg_attribute as a
 cross join lateral (
-    select case when exists (
-        select from pg_catalog.pg_opclass as o
-        inner join pg_catalog.pg_am as m on o.opcmethod = m.oid and m.amname in ('btree', 'hash')
-        inner join pg_catalog.pg_type as t on a.atttypid = t.oid
-        where o.opcdefault and (o.opcintype = coalesce(nullif(t.typbasetype, 0), t.oid) or t.typcategory in ('A', 'E', 'R', 'S'))
-    ) then '' else '::text' end as cast_to
+    select case when maintenance.has_equality(a.atttypid) then '' else '::text' end as cast_to
 ) as e
 where a.attrelid = %(target)s::regclass and a.attnum > 0 and not a.attisdropped
 group by a.attrelid

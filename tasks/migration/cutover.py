@@ -28,7 +28,7 @@ from tasks.migration.backfill import attached_bounds, drain
 from tasks.migration.capture import remove_capture, require_generation
 from tasks.migration.drain import drain_batch
 from tasks.migration.registry import Registered, Source, read_registered
-from tasks.migration.reverse import install_reverse_capture
+from tasks.migration.reverse import carry_forward, install_reverse_capture
 from tasks.migration.views import (
     Legacy,
     create_view,
@@ -375,6 +375,7 @@ def _differing(conn: Connection, migration: Registered, source: Source, captured
 
 def _swap(conn: Connection, job: _Cutover, legacy: Mapping[int, Legacy]) -> None:
     """Change the names, and record it."""
+    carry_forward(conn, job.migration)
     for source in job.migration.sources:
         _swap_names(conn, source, legacy[source.id])
     dependants = [name for source in job.migration.sources for name in _repoint(conn, job, source, legacy[source.id])]

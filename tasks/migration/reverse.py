@@ -94,6 +94,22 @@ def carry_back(
     return total
 
 
+def carry_forward(conn: Connection, migration: Registered) -> int:
+    """Put the rows that a former way back has kept whole into the target again; return how many.
+
+    Runs in the cutover's transaction, the legacy tables locked and drained. Kept rows whose legacy rows have changed since
+    are forgotten (M6).
+    """
+    if not fetch_one(conn, "migration/carry_kept", migration=migration.name)["found"]:
+        return 0
+    batch = _Batch(conn, migration)
+    bounds = {"span_from": migration.span_from, "span_to": migration.span_to}
+    tables = ({**batch.of(source), "legacy": source.relation, **bounds} for source in migration.sources)
+    restored = sum(_run(conn, "migration/carry_forward", values) for values in tables)
+    _run(conn, "migration/carry_forget", batch.parts)
+    return restored
+
+
 def judge_queued(conn: Connection, migration: Registered) -> int:
     """Judge rows in quarantine anew where the span has risen past them or their place has become free; return how many left.
 

@@ -170,3 +170,18 @@ begin
 end;
 $$;
 comment on function maintenance.drop_functions(text[]) is 'Drop functions of maintenance that were made for one migration.';
+
+create function maintenance.has_equality(type_oid oid) returns boolean
+language sql stable set search_path = '' as $$
+    select exists (
+        select
+        from pg_opclass as o
+        inner join pg_am as m on o.opcmethod = m.oid and m.amname in ('btree', 'hash')
+        inner join pg_type as t on t.oid = type_oid
+        where
+            o.opcdefault
+            and (o.opcintype = coalesce(nullif(t.typbasetype, 0), t.oid) or t.typcategory in ('A', 'E', 'R', 'S'))
+    )
+$$;
+comment on function maintenance.has_equality(oid) is
+'Whether values of a type can be compared; json and point cannot, and are compared by their text.';

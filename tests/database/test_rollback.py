@@ -1,0 +1,545 @@
+"""The way back keeps everything that was written since the cutover, under either name."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from tasks.core.connect import database_now, runtime
+from tasks.core.errors import LockBusy, MissingRelation, UnsuitableRelation
+from tasks.core.ledger import Deferred, run_exclusively
+from tasks.core.parameters import Safety
+from tasks.migration import rollback
+from tasks.migration.backfill import backfill
+from tasks.migration.cutover import cut_over, read_migration
+from tasks.migration.reverse import CarriedAmiss, carry_back, count_waiting
+from tasks.migration.rollback import RollbackResult, WayMissing, roll_back
+from tasks.migration.views import DependantStays
+from tests.catalog import describe
+from tests.conftest import Server
+from tests.demo.ledger import Span, check_against, read_ledger
+from tests.demo.legacy import VALIDATION_ZONE
+from tests.demo.tables import TABLES
+from tests.demo.writer import Settings, Writer
+from tests.ready import DAYS, NAME, TARGET, consent, declaration, ready_database
+
+Conn = psycopg.Connection[Any]
+APPLY = Safety(apply=True)
+PLACES = {str(table.relation): table.relation for table in TABLES}
+
+
+@pytest.fixture
+def dsn(server: Server) -> Iterator[str]:
+    """A database that waits for its cutover."""
+    with ready_database(server) as name, runtime():
+        yield name
+
+
+@pytest.fixture
+def conn(dsn: str) -> Iterator[Conn]:
+    """The maintenance role's session after the cutover."""
+    cut_over(NAME, declaration())
+    with psycopg.connect(dsn, autocommit=True) as session:
+        yield session
+
+
+def one(conn: Conn, query: str, *values: object) -> Any:
+    """Return the only value of the only row."""
+    ((value,),) = conn.execute(query, values or None).fetchall()  # pyright: ignore[reportArgumentType]
+    return value
+
+
+def back() -> RollbackResult:
+    """Roll back, and say what was done."""
+    result = roll_back(NAME, declaration(), safety=APPLY)
+    assert isinstance(result, RollbackResult)
+    assert result.outcome == "rolled back"
+    return result
+
+
+def carry() -> Any:
+    """Carry back as the scheduled backfill does, without rolling back."""
+    policy = declaration().migration(NAME)
+    return run_exclusively(
+        "backfill",
+        NAME,
+        lambda run: carry_back(run, read_migration(NAME), policy),
+        overdue_after=timedelta(days=1),
+        group=TARGET,
+    )
+
+
+def application(dsn: str) -> str:
+    """Return the connection string of the application, whose rights are service_role's by membership."""
+    return make_conninfo(dsn, options="-c role=service_member")
+
+
+@contextmanager
+def writing(dsn: str, ledger: Path, operations: int | None = None) -> Iterator[Writer]:
+    """Let the application write while the block runs, or until it has done `operations`."""
+    settings = Settings(
+        dsn=application(dsn), ledger=ledger, seed=3, rate=150.0, connections=2, max_operations=operations, as_of=None, days=DAYS,
+        zone=VALIDATION_ZONE, refused_share=0.05, sample=60, open_for=0.5, open_every=1.0,
+    )  # fmt: skip
+    writer = Writer(settings)
+    thread = threading.Thread(target=writer.run)
+    thread.start()
+    try:
+        yield writer
+    finally:
+        if operations is None:
+            writer.stop()
+        thread.join()
+
+
+def write_under_the_new_name(dsn: str, rounds: int) -> None:
+    """Insert, change, move and delete rows of every category in the target."""
+    with psycopg.connect(application(dsn), autocommit=True) as session:
+        for number in range(rounds):
+            session.execute(
+                f"insert into {TARGET} (event_type, event_category, source_system, event_timestamp, user_id)"
+                " select 'new', category, 'new', now() - make_interval(hours => %s), 'ada'"
+                " from unnest(array['monitoring', 'error', 'validation', 'cache', 'dlq']) as c (category)",
+                [number % 48],
+            )
+        session.execute(f"update {TARGET} set priority = 5 where event_type = 'new' and priority = 0")
+        session.execute(
+            f"update {TARGET} set event_timestamp = event_timestamp - interval '1 day'"
+            f" where id in (select id from {TARGET} where event_type = 'new' order by id limit %s)",
+            [rounds],
+        )
+        session.execute(
+            f"delete from {TARGET} where id in (select id from {TARGET} where event_type = 'new' order by id limit %s)",
+            [rounds],
+        )
+
+
+def shown(conn: Conn, suffix: str = "") -> dict[str, set[str]]:
+    """Return every row under each old name as text."""
+    rows = {}
+    for table in TABLES:
+        query = sql.SQL("select to_jsonb(t)::text from {} as t").format(sql.Identifier("monitoring", table.name + suffix))
+        rows[table.name] = {row for (row,) in conn.execute(query)}
+    return rows
+
+
+def test_writes_under_both_names_are_all_there_after_the_way_back(dsn: str, tmp_path: Path, *, full_loops: bool) -> None:
+    rounds = 500 if full_loops else 10
+    ledger = tmp_path / "ledger"
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        with writing(dsn, ledger, 10_000 if full_loops else 300) as writer:
+            cut_over(NAME, declaration())
+            write_under_the_new_name(dsn, rounds)
+        assert writer.figures.errors == []
+        lower, upper = conn.execute("select lower, upper from maintenance.span").fetchone() or ()
+        assert check_against(conn, read_ledger(ledger), PLACES, Span(lower, upper)) == []
+        before = shown(conn)
+        new = one(conn, f"select count(*) from {TARGET} where event_type = 'new'")
+
+        result = back()
+
+        assert check_against(conn, read_ledger(ledger), PLACES) == []
+        after = shown(conn)
+        for name, rows in before.items():
+            assert rows <= after[name]
+        found = sum(
+            one(conn, f"select count(*) from monitoring.{name} where {column}")
+            for name, column in {
+                "monitoring_events": "event_type = 'new'", "validation_metrics": "event_type = 'new'",
+                "cache_metrics_monitoring": "id in (select target_key::uuid from maintenance.carry_back where source_id = 3)",
+                "dlq_table": "id::text in (select legacy_key from maintenance.carry_back where source_id = 5)",
+            }.items()
+        )  # fmt: skip
+        assert found == new == 5 * rounds - rounds
+        assert result.refused_rows == 0
+
+
+def test_the_application_never_stops_through_cutover_and_way_back(dsn: str, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        with writing(dsn, ledger) as writer:
+            cut_over(NAME, declaration())
+            write_under_the_new_name(dsn, 3)
+            result = back()
+            consumed = writer.figures.kinds.total()
+            while writer.figures.kinds.total() < consumed + 30:
+                writer.stopping.wait(0.1)
+
+        assert writer.figures.errors == []
+        assert check_against(conn, read_ledger(ledger), PLACES) == []
+    assert result.lock_ms < 10_000
+
+
+def test_everything_stands_as_before_the_cutover(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute("insert into maintenance.setting values ('USE_UNIFIED_SCHEMA', 'shadow')")
+        conn.execute("alter table monitoring.validation_metrics enable always trigger set_updated_at")
+        conn.execute("select maintenance.remove_capture(id) from maintenance.source")
+        before = describe(conn)
+        conn.execute("select maintenance.install_capture(id) from maintenance.source")
+        backfill(NAME, declaration(), database_now())
+        consent()
+        cut_over(NAME, declaration())
+        assert describe(conn) != before
+
+        back()
+
+        assert describe(conn) == before
+        assert one(conn, "select value from maintenance.setting") == "shadow"
+        assert conn.execute("select phase, trigger_state from maintenance.migration").fetchall() == [("rolled_back", None)]
+        assert conn.execute("select count(*) from maintenance.reverse_capture").fetchall() == [(0,)]
+
+
+def test_a_dry_run_says_what_it_would_do_and_changes_nothing(conn: Conn) -> None:
+    conn.execute("insert into monitoring.dlq_table (original_payload, created_at) values ('1', null), ('2', now())")
+    before = describe(conn)
+
+    result = roll_back(NAME, declaration())
+
+    assert isinstance(result, RollbackResult)
+    assert (result.outcome, result.waiting, result.restored) == ("planned", 1, 1)
+    assert result.writes["monitoring.dlq_table"] == 2
+    assert result.dependants == ("public.monitoring_events_view",)
+    assert describe(conn) == before
+    assert count_waiting(NAME) == 1
+
+
+def test_a_second_way_back_has_nothing_to_do(conn: Conn) -> None:
+    back()
+    before = describe(conn)
+
+    result = roll_back(NAME, declaration(), safety=APPLY)
+
+    assert isinstance(result, RollbackResult)
+    assert result.outcome == "nothing to roll back"
+    assert describe(conn) == before
+
+
+@pytest.mark.parametrize("way", ["toggle", "complete"])
+def test_the_other_ways_are_not_there_yet_and_say_so(conn: Conn, way: str) -> None:
+    before = describe(conn)
+
+    with pytest.raises(WayMissing, match=f"way of {way} is not there yet"):
+        roll_back(NAME, declaration(), way=way, safety=APPLY)
+
+    assert describe(conn) == before
+
+
+def test_a_refused_row_returns_exactly_as_it_was_written(conn: Conn) -> None:
+    """JSON null is a payload; a NULL beside it is none."""
+    inserted = conn.execute(
+        "insert into monitoring.dlq_table (original_payload, failure_reason, created_at, status) values ('null', 'odd \\u0000', null, null)"
+        " returning to_jsonb(dlq_table)::text"
+    ).fetchall()
+    cached = conn.execute(
+        "insert into monitoring.cache_metrics_monitoring (cache_key, operation_type, implementation_type, timestamp, metadata)"
+        " values ('a', 'hit', 'new', 'infinity', 'null'), ('b', 'hit', 'new', '-infinity', null)"
+        " returning id, metadata is null, timestamp::text"
+    ).fetchall()
+
+    assert back().restored == 3
+
+    assert inserted[0][0] in shown(conn)["dlq_table"]
+    assert one(
+        conn,
+        "select original_payload = 'null'::jsonb from monitoring.dlq_table where created_at is null and failure_reason like 'odd%'",
+    )
+    for key, is_null, when in cached:
+        found = conn.execute(
+            "select metadata is null, timestamp::text from monitoring.cache_metrics_monitoring where id = %s", [key]
+        ).fetchall()
+        assert found == [(is_null, when)]
+
+
+def test_a_row_that_was_refused_later_takes_its_last_values_back(conn: Conn) -> None:
+    conn.execute("update monitoring.events set type = 'moved out', timestamp = '1999-01-01' where id = 3")
+
+    back()
+
+    assert conn.execute("select type, timestamp = '1999-01-01' from monitoring.events where id = 3").fetchall() == [
+        ("moved out", True)
+    ]
+
+
+def test_what_a_table_cannot_hold_is_kept_whole(conn: Conn) -> None:
+    conn.execute(
+        f"insert into {TARGET} (event_type, event_category, source_system, user_id, event_data)"
+        " values (repeat('x', 300), 'error', 'new', 'ada', 'null')"
+    )
+
+    back()
+
+    row = conn.execute("select source_id, reason, target_row from maintenance.carry_back").fetchall()
+    assert [(source_id, reason) for source_id, reason, _ in row] == [(1, None)]
+    assert (row[0][2]["event_category"], row[0][2]["event_data"], len(row[0][2]["event_type"])) == ("error", None, 300)
+    assert one(conn, "select length(event_type) from monitoring.monitoring_events where event_type like 'xxx%%'" % ()) == 50
+    assert one(conn, f"select count(*) from {TARGET} where event_type like 'xxx%%'" % ()) == 0
+
+
+def test_a_row_that_no_table_takes_stays_and_is_named(conn: Conn) -> None:
+    """Code 0 is for rows of maintenance itself: nobody owns or adopts them."""
+    conn.execute(
+        f"insert into {TARGET} (id, event_type, event_category, source_system)"
+        " values (maintenance.v8_id(0, 1), 'own', 'error', 'maintenance')"
+    )
+
+    result = back()
+
+    assert result.refused_rows == 1
+    assert [(row.target_key, row.reason) for row in result.refused] == [
+        ("00000000-0000-8000-8000-000000000001", "no legacy table takes it")
+    ]
+    assert one(conn, f"select count(*) from {TARGET} where event_type = 'own'") == 1
+
+
+def test_a_row_that_breaks_a_legacy_check_is_refused_alone(conn: Conn) -> None:
+    conn.execute("alter table monitoring.monitoring_events_legacy add check (source <> 'forbidden') not valid")
+    conn.execute(
+        f"insert into {TARGET} (event_type, event_category, source_system)"
+        " select 'many', 'monitoring', case n when 33 then 'forbidden' else 'fine' end from generate_series(1, 100) as n"
+    )
+
+    result = back()
+
+    assert [row.reason.partition(": ")[0] for row in result.refused] == ["monitoring.monitoring_events refuses it"]
+    assert one(conn, "select count(*) from monitoring.monitoring_events where event_type = 'many'") == 99
+
+
+def test_of_two_rows_with_one_id_the_first_keeps_its_key(conn: Conn) -> None:
+    """Under the new name an id may repeat with another time; a legacy table's key may not."""
+    key = one(
+        conn,
+        "insert into monitoring.monitoring_events (event_type, timestamp, source, data) values ('first', now(), 'x', '{}') returning id",
+    )
+    conn.execute(
+        f"insert into {TARGET} (id, event_type, event_category, source_system, event_timestamp)"
+        " values (%s, 'second', 'monitoring', 'x', now() - interval '1 hour')",
+        [key],
+    )
+    carry()
+    assert conn.execute("select event_type from monitoring.monitoring_events_legacy where id = %s", [key]).fetchall() == [
+        ("second",)
+    ]
+    conn.execute(f"delete from {TARGET} where id = %s and event_type = 'second'", [key])
+
+    result = back()
+
+    assert conn.execute("select event_type from monitoring.monitoring_events where id = %s", [key]).fetchall() == [("first",)]
+    assert result.refused_rows == 0
+
+
+def test_changes_are_carried_back_while_the_cutover_stands(conn: Conn) -> None:
+    conn.execute("update monitoring.events set data = '{\"seen\": 1}' where id = 5")
+    conn.execute("delete from monitoring.events where id = 6")
+    conn.execute("update monitoring.events set id = 424242 where id = 7")
+    assert count_waiting(NAME) > 0
+
+    carry()
+
+    assert count_waiting(NAME) == 0
+    assert one(conn, "select data from monitoring.events_legacy where id = 5") == {"seen": 1}
+    assert one(conn, "select count(*) from monitoring.events_legacy where id in (6, 7)") == 0
+    assert one(conn, "select count(*) from monitoring.events_legacy where id = 424242") == 1
+
+
+def test_a_retired_partition_deletes_nothing_in_the_legacy_tables(conn: Conn) -> None:
+    """The row was changed, then its partition was detached before the change was carried back."""
+    partition = one(conn, "select relation_oid::regclass::text from maintenance.partition order by lower limit 1 offset 3")
+    held = one(conn, f"select count(*) from {partition}")
+    assert held > 0
+    before = {name: len(rows) for name, rows in shown(conn, "_legacy").items()}
+    conn.execute(f"update {TARGET} set priority = 3 where event_timestamp < now() - interval '2 days'")
+    conn.execute(f"alter table {TARGET} detach partition {partition}")
+
+    carry()
+
+    assert {name: len(rows) for name, rows in shown(conn, "_legacy").items()} == before
+
+
+def test_maintenances_own_moves_are_not_logged_and_an_applications_are(conn: Conn, superuser: Conn, dsn: str) -> None:
+    move = f"update {TARGET} set priority = 4 where id = maintenance.v8_id(4, 9)"
+    with conn.transaction():
+        conn.execute("set local maintenance.carrying = 'on'")
+        conn.execute(move)
+    assert count_waiting(NAME) == 0
+
+    superuser.execute("create role outsider login password 'x' in role service_role")
+    try:
+        with psycopg.connect(make_conninfo(dsn, user="outsider", password="x")) as outside:
+            outside.execute("set maintenance.carrying = 'on'")
+            outside.execute(move.replace("maintenance.v8_id(4, 9)", "'00000004-0000-8000-8000-000000000009'"))
+    finally:
+        superuser.execute("drop role outsider")
+    assert count_waiting(NAME) == 1
+
+
+@pytest.fixture
+def superuser(server: Server, conn: Conn) -> Iterator[Conn]:
+    """A superuser's session in the same database."""
+    with psycopg.connect(server.superuser_dsn, dbname=conn.info.dbname, autocommit=True) as session:
+        yield session
+
+
+def test_a_loser_returns_when_its_winner_goes(conn: Conn) -> None:
+    key, when = (
+        conn.execute("select id, timestamp from monitoring.monitoring_events where isfinite(timestamp) limit 1").fetchone()
+        or ()
+    )
+    conn.execute(
+        "insert into monitoring.cache_metrics_monitoring (id, cache_key, operation_type, implementation_type, timestamp)"
+        " values (%s, 'loser', 'hit', 'new', %s)",
+        [key, when],
+    )
+    conn.execute("delete from monitoring.monitoring_events where id = %s", [key])
+
+    carry()
+    carry()
+
+    assert one(conn, "select cache_key from monitoring.cache_metrics_monitoring where id = %s", key) == "loser"
+    assert one(conn, "select count(*) from maintenance.quarantine where legacy_row ->> 'cache_key' = 'loser'") == 0
+
+
+def test_a_busy_view_is_named_and_nothing_is_changed(conn: Conn, dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollback, "BUDGET_S", 1.0)
+    before = describe(conn)
+    with psycopg.connect(dsn, application_name="bookkeeping") as busy:
+        busy.execute("select count(*) from monitoring.dlq_table")
+
+        with pytest.raises(LockBusy, match="bookkeeping"):
+            roll_back(NAME, declaration(), safety=APPLY)
+
+    assert describe(conn) == before
+    back()
+
+
+def test_a_materialized_view_on_an_old_name_is_named(conn: Conn) -> None:
+    conn.execute("create materialized view public.kept as select id from monitoring.events")
+    before = describe(conn)
+
+    with pytest.raises(DependantStays, match="public.kept"):
+        roll_back(NAME, declaration(), safety=APPLY)
+
+    assert describe(conn) == before
+
+
+def test_a_view_made_on_an_old_name_reads_the_table_again(conn: Conn) -> None:
+    conn.execute("create view public.reader with (security_invoker = true) as select id, type from monitoring.events")
+    conn.execute("grant select on public.reader to authenticated")
+    before = [row for row in describe(conn) if row[1] == "reader"]
+
+    back()
+
+    assert [row for row in describe(conn) if row[1] == "reader"] == before
+    assert one(conn, "select count(*) = (select count(*) from monitoring.events) from public.reader")
+
+
+def test_a_table_aside_that_was_renamed_is_not_put_back(conn: Conn) -> None:
+    conn.execute("alter table monitoring.events_legacy rename to events_older")
+
+    with pytest.raises(UnsuitableRelation, match="no longer called events_legacy"):
+        roll_back(NAME, declaration(), safety=APPLY)
+
+
+def test_rows_that_do_not_arrive_end_the_carrying(conn: Conn, superuser: Conn) -> None:
+    """Somebody has made a trigger on the table aside that swallows rows."""
+    conn.execute("create function public.swallow() returns trigger language plpgsql as 'begin return null; end'")
+    conn.execute(
+        "create trigger swallow before insert on monitoring.events_legacy for each row execute function public.swallow()"
+    )
+    conn.execute("insert into monitoring.events (type, data, timestamp, created_at) values ('lost', '{}', now(), now())")
+
+    with pytest.raises(CarriedAmiss, match="monitoring.events"):
+        carry()
+
+    assert count_waiting(NAME) == 1
+
+
+def test_a_migration_that_was_never_prepared_is_named(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute("truncate maintenance.migration cascade")
+
+    with pytest.raises(MissingRelation, match="migration event_store"):
+        roll_back(NAME, declaration())
+
+
+def test_another_run_on_the_target_defers_the_way_back(conn: Conn) -> None:
+    del conn
+    done = run_exclusively(
+        "enforce_retention",
+        TARGET,
+        lambda _: roll_back(NAME, declaration(), safety=APPLY),
+        overdue_after=timedelta(days=1),
+        group=TARGET,
+    )
+
+    assert isinstance(done, Deferred)
+
+
+def test_after_the_way_back_the_migration_starts_anew_and_can_be_cut_over_again(conn: Conn) -> None:
+    conn.execute("insert into monitoring.events (type, data, timestamp, created_at) values ('between', '{}', now(), now())")
+    conn.execute(f"insert into {TARGET} (event_type, event_category, source_system) values ('new', 'dlq', 'x')")
+    back()
+    conn.execute("delete from monitoring.events where id = 21")
+
+    again()
+
+    assert one(conn, "select count(*) from monitoring.events where type = 'between'") == 1
+    assert one(conn, "select count(*) from monitoring.events where id = 21") == 0
+    assert one(conn, "select relkind::text from pg_class where oid = 'monitoring.events'::regclass") == "v"
+
+
+def again() -> None:
+    """Migrate once more, up to the cutover."""
+    for _ in range(2):
+        backfill(NAME, declaration(), database_now())
+    consent()
+    cut_over(NAME, declaration())
+
+
+def test_what_was_kept_whole_returns_when_the_migration_does(conn: Conn) -> None:
+    row = conn.execute(
+        f"insert into {TARGET} (event_type, event_category, source_system, user_id, event_data, priority)"
+        " values ('whole', 'dlq', 'x', 'ada', '{\"payload\": null, \"more\": 1}', 3) returning to_jsonb(event_metric_events)::text"
+    ).fetchall()
+    back()
+
+    again()
+
+    assert conn.execute(f"select to_jsonb(u)::text from {TARGET} as u where event_type = 'whole'").fetchall() == row
+    conn.execute(f"update {TARGET} set priority = 4 where event_type = 'whole'")
+    back()
+    assert (
+        one(
+            conn,
+            "select count(*) from monitoring.dlq_table where original_payload = 'null'::jsonb and created_at > now() - interval '1 hour'",
+        )
+        == 1
+    )
+
+
+def test_what_was_kept_whole_gives_way_to_a_legacy_row_that_changed(conn: Conn) -> None:
+    conn.execute(
+        f"insert into {TARGET} (event_type, event_category, source_system, user_id) values ('whole', 'dlq', 'x', 'ada')"
+    )
+    back()
+    key = one(
+        conn,
+        "update monitoring.dlq_table set failure_reason = 'changed' where id = (select max(id) from monitoring.dlq_table) returning id",
+    )
+
+    again()
+
+    assert one(conn, f"select count(*) from {TARGET} where event_type = 'whole'") == 0
+    assert one(conn, "select failure_reason from monitoring.dlq_table where id = %s", key) == "changed"
+    conn.execute("update monitoring.dlq_table set failure_reason = 'again' where id = %s", [key])
+    assert back().refused_rows == 0
+    assert one(conn, "select failure_reason from monitoring.dlq_table where id = %s", key) == "again"
