@@ -185,7 +185,7 @@ def _readable(one: ArchiveUnit) -> Iterator[None]:
         if error.errno == errno.ENOSPC:
             raise _no_space(one.partition, one.size_bytes) from error
         raise ArchiveFailed(one.partition, str(error)) from error
-    except ValueError as error:
+    except (ValueError, NotImplementedError) as error:
         raise ArchiveFailed(one.partition, str(error)) from error
 
 
@@ -258,22 +258,30 @@ def _require_space(job: _Job) -> None:
 def _write(job: _Job, as_of: datetime, stream: Any) -> Any:
     parquet = parquet_module()
     fields = _fields(job)
-    texts = [_export(field) for field in fields]
-    values = {"partition": job.relation, "key": job.unit.key, "columns": joined(iter(texts))}
+    values = {"partition": job.relation, "key": job.unit.key, "columns": joined(_exports(fields))}
     query = compose("partitions/export_partition", values).as_string()
     for leftover in job.path.parent.glob(f".{job.path.name}.*.tmp"):
         leftover.unlink()
-    return parquet.write(stream, query, fields, job.temporary, _facts(job, as_of))
+    try:
+        return parquet.write(stream, query, fields, job.temporary, _facts(job, as_of))
+    except OSError:
+        job.temporary.unlink(missing_ok=True)
+        raise
 
 
 def _fields(job: _Job) -> Any:
     return parquet_module().fields_of(job.columns, {c.name: c.beyond for c in job.figures.columns})
 
 
-def _export(field: Any) -> str:
-    """Return the SQL of one column of the file."""
-    column: Column = field.column
-    return (column.beyond or "null") if field.is_companion else column.finite
+def _exports(fields: Any) -> Iterator[str]:
+    """Yield the SQL of each column of the file; a time with a companion leaves to it what is beyond."""
+    split = {field.column.name for field in fields if field.is_companion}
+    for field in fields:
+        column: Column = field.column
+        if field.is_companion:
+            yield column.beyond or "null"
+        else:
+            yield column.finite if column.name in split else column.export
 
 
 def _facts(job: _Job, as_of: datetime) -> dict[str, Any]:

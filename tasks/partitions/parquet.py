@@ -166,7 +166,8 @@ def _hex(column: Any, prefix: str) -> Any:
     offsets = pa.array([0, *(lengths.cumsum() * 2).tolist()], pa.int64()).buffers()[1]
     whole = b"".join(value for value in column.to_pylist() if value).hex().encode()
     texts = pa.LargeStringArray.from_buffers(len(column), offsets, pa.py_buffer(whole))
-    shown = compute.binary_join_element_wise(prefix, texts, "") if prefix else texts
+    start, end = (pa.scalar(text, pa.large_string()) for text in (prefix, ""))
+    shown = compute.binary_join_element_wise(start, texts, end) if prefix else texts
     return compute.if_else(column.is_valid(), shown, pa.scalar(None, pa.large_string()))
 
 

@@ -128,6 +128,11 @@ class RetentionPlan:
         """The steps that take rows away from somebody."""
         return tuple(step for step in self.steps if isinstance(step, Detach | Drop))
 
+    def covers(self, other: RetentionPlan) -> bool:
+        """Say whether every removal of `other` is one of this plan too."""
+        deeds = {(type(step), step.partition.name) for step in self.removals}
+        return all((type(step), step.partition.name) in deeds for step in other.removals)
+
     @property
     def fingerprint(self) -> str:
         """Hash of the removals: what a gate's verdict is bound to."""

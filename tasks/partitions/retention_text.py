@@ -5,13 +5,14 @@ Belongs here: Markdown from a plan. Keep out: anything that decides. Pure.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from tasks.partitions.retention_plan import VERBS, RetentionPlan, show
 
 
-def text_of(plan: RetentionPlan) -> str:
-    """Return the plan as Markdown: the only text of it, in the log, the artifact and the documentation."""
+def text_of(plan: RetentionPlan, statements: Sequence[str]) -> str:
+    """Return the plan as Markdown, and the SQL that it runs: the only text of it, in log, artifact and documentation."""
     policy = plan.policy
     what = "Archived and verified" if policy.is_archived else "Not archived"
     then = f"dropped after {_days(policy.grace)}" if policy.is_dropped else "kept detached"
@@ -22,7 +23,8 @@ def text_of(plan: RetentionPlan) -> str:
         f"Keep {_days(policy.keep)}: {rule}. {what}, then {then}. At most {policy.at_most} in one run.",
         "",
     ]
-    return "\n".join(head + _steps_table(plan) + _debt_lines(plan))
+    sql = ["", "```sql", *(f"{statement};" for statement in statements), "```"] if statements else []
+    return "\n".join(head + _steps_table(plan) + _debt_lines(plan) + sql)
 
 
 def _days(length: timedelta) -> str:

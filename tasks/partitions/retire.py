@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from tasks.core.connect import Connection, Kind, transaction
 from tasks.core.declaration import Declaration
@@ -22,7 +22,7 @@ from tasks.core.ledger import Deferred, Run, run_exclusively, unit
 from tasks.core.names import Relation
 from tasks.core.parameters import Safety
 from tasks.core.settings import settings
-from tasks.core.sqlfiles import fetch, run
+from tasks.core.sqlfiles import compose, fetch, run
 from tasks.partitions.archive import (
     Archived,
     ArchiveUnit,
@@ -59,8 +59,9 @@ FLOW = "enforce_retention"
 #: Archives run side by side in threads: the work is the server's and Arrow's.
 WORKERS = 2
 
+S = TypeVar("S", bound=Step)
 Gate = Callable[[Connection, RetentionPlan], None]
-OnPlan = Callable[[RetentionPlan], None]
+OnPlan = Callable[[RetentionPlan, str], None]
 Progress = Callable[[str, int, int | None], None]
 ArchiveAll = Callable[[Run, list[list[ArchiveUnit]], datetime], Iterable[list[Archived | Failed]]]
 
@@ -106,12 +107,20 @@ class _Work:
     on_progress: Progress
     archive_all: ArchiveAll
     is_checked: bool = False
-    shown: list[RetentionPlan] = field(default_factory=list[RetentionPlan])
+    #: The plan in force: shown, judged where there is a gate, and covering every removal that follows.
+    plan: RetentionPlan | None = None
+    text: str = ""
     begun: set[str] = field(default_factory=set[str])
     detached: list[str] = field(default_factory=list[str])
     archived: list[Archived] = field(default_factory=list[Archived])
     dropped: list[str] = field(default_factory=list[str])
     failed: list[Failed] = field(default_factory=list[Failed])
+
+    @property
+    def barred(self) -> tuple[type[Step], ...]:
+        """After any failure nothing is dropped; after a lock that was not granted nothing more is detached either."""
+        is_locked = any(isinstance(failed.error, DetachPending | LockBusy) for failed in self.failed)
+        return (Drop, Detach) if is_locked else (Drop,) if self.failed else ()
 
     def fail(self, step: Step, error: MaintenanceError) -> None:
         """Leave this partition out of what follows in this run."""
@@ -132,9 +141,9 @@ def retire(  # noqa: PLR0917 (the two hooks after as_of are the ones that caller
 ) -> RetentionResult | Deferred:
     """Remove what has outlived a table's retention, or only say so where `safety.apply` is off.
 
-    `require_gate` is asked in each transaction that records the intent to remove something, `on_plan` gets each plan with
-    removals that were not shown yet, before any of them; `archive_all` spreads the archives (threads of this process by
-    default). Returns Deferred while another run holds the table or a migration into it captures. Locks: see the
+    `require_gate` is asked in each transaction that records the intent to remove something; `on_plan` gets the plan and
+    its text, and each later plan with removals that were not shown yet, before any of them; `archive_all` spreads the
+    archives (threads of this process by default). Returns Deferred while another run holds the table or a migration into it captures. Locks: see the
     statements' headers. Raises NotDeclared, UnsuitableRelation, PartitionGap, RetentionShortened, ClockJumped,
     FutureRefused, and the one error, or Unfinished naming all, where something due could not be done (D4).
     """
@@ -169,18 +178,32 @@ def _only_plan(table: Relation, declared: DeclaredTable, policy: Policy, as_of: 
     with transaction(Kind.READ) as conn:
         seen = observe(conn, table, declared.partitioning)
     plan = plan_retention(str(table), seen.candidates, policy, seen.holds, as_of)
-    on_plan(plan)
-    lines = [*text_of(plan).split("\n"), *_refusal(plan, seen, declared)]
-    return RetentionResult(str(table), applied=False, lines=tuple(lines), debt=plan.debt)
+    text = text_of(plan, statements_of(plan, seen)) + _refusal(plan, seen, declared)
+    on_plan(plan, text)
+    return RetentionResult(str(table), applied=False, lines=tuple(text.split("\n")), debt=plan.debt)
 
 
-def _refusal(plan: RetentionPlan, seen: Observed, declared: DeclaredTable) -> list[str]:
+def statements_of(plan: RetentionPlan, seen: Observed) -> list[str]:
+    """Return the SQL that the plan's steps run on the server, for whoever reads it."""
+    detach = "partitions/detach_plainly" if seen.parent.has_default else "partitions/detach_concurrently"
+    return [_statement(step, seen.parent.relation, detach) for step in plan.steps if not isinstance(step, Archive)]
+
+
+def _statement(step: Finalize | Detach | Drop, parent: Relation, detach: str) -> str:
+    partition = Relation.parse(step.partition.name)
+    if isinstance(step, Drop):
+        return compose("partitions/drop_partition", {"partition": partition}).as_string()
+    name = detach if isinstance(step, Detach) else "partitions/detach_finalize"
+    return compose(name, {"parent": parent, "partition": partition}).as_string()
+
+
+def _refusal(plan: RetentionPlan, seen: Observed, declared: DeclaredTable) -> str:
     """Say below a plan that is only shown why it would be refused."""
     try:
         _require_no_anomaly(plan, seen, declared)
     except Permanent as error:
-        return ["", f"Would be refused: {error}"]
-    return []
+        return f"\n\nWould be refused: {error}"
+    return ""
 
 
 def _require_no_anomaly(plan: RetentionPlan, seen: Observed, declared: DeclaredTable) -> None:
@@ -196,7 +219,6 @@ def _apply(work: _Work) -> RetentionResult | Deferred:
         return Deferred(FLOW, str(work.table), f"migration {under_way[0]['name']} captures changes until its cutover")
     seen, plan = _look(work)
     require_not_future(str(work.table), work.as_of, seen.now, is_allowed=settings().maintenance_allow_future)
-    _show(work, plan)
     while plan.steps or not work.is_checked:
         _carry_out(work, seen, plan)
         before = plan.steps
@@ -217,31 +239,43 @@ def _look(work: _Work) -> tuple[Observed, RetentionPlan]:
             seen = observe(conn, work.table, work.declared.partitioning)
     begun = frozenset(work.begun)
     plan = plan_retention(str(work.table), seen.candidates, work.policy, seen.holds, work.as_of, begun=begun)
-    return seen, without(plan, (failed.partition for failed in work.failed), drops=not work.failed)
+    return seen, without(plan, (failed.partition for failed in work.failed), work.barred)
 
 
-def _show(work: _Work, plan: RetentionPlan) -> None:
-    """Show the first plan, and each later one that removes something else."""
-    if not work.shown or (plan.removals and plan.fingerprint not in {p.fingerprint for p in work.shown}):
-        work.shown.append(plan)
-        work.on_plan(plan)
+def _show(work: _Work, seen: Observed, plan: RetentionPlan) -> None:
+    """Show the first plan, and each later one that removes something else; it is the plan in force from then on."""
+    if work.plan is None or not work.plan.covers(plan):
+        text = text_of(plan, statements_of(plan, seen))
+        work.plan, work.text = plan, work.text or text
+        work.on_plan(plan, text)
 
 
 def _carry_out(work: _Work, seen: Observed, plan: RetentionPlan) -> None:
-    """Finish interrupted detaches first: they wedge the table. Whatever else is planned waits for the next look."""
-    finalize = [step for step in plan.steps if isinstance(step, Finalize)]
+    """Finish interrupted detaches first, which wedge the table, and drop last, once nothing else has failed.
+
+    What waits for another is done after the next look.
+    """
+    finalize = _of(plan, Finalize)
     if finalize:
+        _show(work, seen, plan)
         _finalize(work, seen, finalize)
         return
     if not work.is_checked:
         _require_no_anomaly(plan, seen, work.declared)
-    _show(work, plan)
+    _show(work, seen, plan)
     _record_intents(work, seen, plan)
-    _detach(work, seen, [step for step in plan.steps if isinstance(step, Detach)])
-    _archive(work, [step for step in plan.steps if isinstance(step, Archive)])
-    for step in plan.steps:
-        if isinstance(step, Drop) and not work.failed:
-            _drop(work, seen, plan, step)
+    detach, archive = _of(plan, Detach), _of(plan, Archive)
+    _detach(work, seen, detach)
+    _archive(work, archive)
+    if detach or archive:
+        return
+    for step in _of(plan, Drop):
+        if not work.failed:
+            _drop(work, seen, step)
+
+
+def _of(plan: RetentionPlan, kind: type[S]) -> list[S]:
+    return [step for step in plan.steps if isinstance(step, kind)]
 
 
 def _detaching(work: _Work, seen: Observed) -> Detaching:
@@ -269,8 +303,7 @@ def _record_intents(work: _Work, seen: Observed, plan: RetentionPlan) -> None:
             work.is_checked = True
         if not plan.removals:
             return
-        if work.gate is not None:
-            work.gate(conn, plan)
+        _ask_gate(conn, work)
         run(conn, "partitions/withdraw_due", parent=str(work.table))
         for step in plan.removals:
             work.begun.add(step.partition.name)
@@ -297,8 +330,8 @@ def _detach(work: _Work, seen: Observed, steps: Sequence[Detach]) -> None:
                     work.detached.append(name)
             except (DetachPending, DetachRefused, LockBusy) as error:
                 work.fail(step, error)
-                if not isinstance(error, DetachRefused):
-                    return
+            if Detach in work.barred:
+                return
             work.on_progress("detach", number, len(steps))
 
 
@@ -310,12 +343,13 @@ def _archive(work: _Work, steps: Sequence[Archive]) -> None:
         rows = fetch(conn, "partitions/list_unarchived", parent=str(work.table))
     key = work.declared.partitioning.by
     units = [ArchiveUnit(key=key, **row) for row in rows if row["partition"] in wanted]
-    done = 0
+    found: dict[str, Archived | Failed] = {}
     for outcomes in work.archive_all(work.started, bundle(units), work.as_of):
-        work.archived += [one for one in outcomes if isinstance(one, Archived)]
-        work.failed += [one for one in outcomes if isinstance(one, Failed)]
-        done += len(outcomes)
-        work.on_progress("archive", done, len(units))
+        found |= {one.partition: one for one in outcomes}
+        work.on_progress("archive", len(found), len(units))
+    ordered = [found[one.partition] for one in units]
+    work.archived += [one for one in ordered if isinstance(one, Archived)]
+    work.failed += [one for one in ordered if isinstance(one, Failed)]
 
 
 def archive_in_threads(
@@ -326,16 +360,19 @@ def archive_in_threads(
         yield from pool.map(partial(archive_bundle, started, as_of=as_of), bundles)
 
 
-def _drop(work: _Work, seen: Observed, plan: RetentionPlan, step: Drop) -> None:
-    def gate(conn: Connection) -> None:
-        if work.gate is not None:
-            work.gate(conn, plan)
+def _ask_gate(conn: Connection, work: _Work) -> None:
+    """Ask inside the transaction of whoever calls; the one place where a removal needs the gate's verdict."""
+    if work.gate is not None and work.plan is not None:
+        work.gate(conn, work.plan)
 
+
+def _drop(work: _Work, seen: Observed, step: Drop) -> None:
     name = step.partition.name
     retirement_id = seen.retirements[name]
     if retirement_id is None:
         return
     try:
+        gate = partial(_ask_gate, work=work)
         drop_partition(Dropping(work.started, work.table, work.policy, work.as_of, gate), step, retirement_id)
     except MaintenanceError as error:
         work.fail(step, error)
@@ -354,7 +391,7 @@ def _result(work: _Work, last: RetentionPlan) -> RetentionResult:
     return RetentionResult(
         table=str(work.table),
         applied=True,
-        lines=tuple(text_of(work.shown[0]).split("\n")),
+        lines=tuple(work.text.split("\n")),
         detached=tuple(work.detached),
         archived=tuple(one.partition for one in work.archived),
         dropped=tuple(work.dropped),
