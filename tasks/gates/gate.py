@@ -17,7 +17,7 @@ from tasks.core.settings import settings
 from tasks.gates.evidence import Evidence, Row, collect
 from tasks.gates.store import keep_verdict
 from tasks.gates.suites import validate
-from tasks.gates.verdict import GateBlocked, Verdict
+from tasks.gates.verdict import Verdict, blocked
 
 #: How long a verdict counts where no migration declares it.
 VALID_FOR = timedelta(hours=1)
@@ -51,7 +51,7 @@ def pass_gate(subject: str, step: str, declaration: Declaration, **more: Any) ->
     """Ask the gate as `judge` does and return its verdict; raises GateBlocked naming what failed where it does not let pass."""
     verdict = judge(subject, step, declaration, **more)
     if not verdict.lets_pass:
-        raise GateBlocked(subject, step, verdict.status, "; ".join(verdict.reasons))
+        raise blocked(verdict)
     return verdict
 
 

@@ -121,11 +121,15 @@ def reasons(outcomes: Iterable[Outcome]) -> tuple[str, ...]:
     return tuple(_reason(o) for o in sorted(failed, key=lambda o: (o.error is not None, order[o.severity])))
 
 
+#: What a reason that does not block begins with.
+_BESIDE = {"critical": "", "warning": "warning: ", "info": "note: "}
+
+
 def _reason(outcome: Outcome) -> str:
     expected = f"in {outcome.frame}, {outcome.sentence}"
     if outcome.error is not None:
         return f"could not judge whether {expected}: {outcome.error}"
-    said = f"expected that {expected}; {outcome.observed or 'it is not so'}"
+    said = f"{_BESIDE[outcome.severity]}expected that {expected}; {outcome.observed or 'it is not so'}"
     if not outcome.rows:
         return said
     more = outcome.unexpected - len(outcome.rows)
@@ -161,12 +165,18 @@ def stale_reason(verdict: Verdict, now_state: State, now: datetime) -> str | Non
     return None
 
 
+def blocked(verdict: Verdict, *more: str) -> GateBlocked:
+    """Return the error that names what blocks; warnings beside it stay in the verdict."""
+    hard = [reason for reason in verdict.reasons if not reason.startswith(tuple(filter(None, _BESIDE.values())))]
+    return GateBlocked(verdict.subject, verdict.step, verdict.status, "; ".join((*(hard or verdict.reasons), *more)))
+
+
 def require(verdict: Verdict | None, subject: str, step: str, now_state: State, now: datetime) -> Verdict:
     """Return the verdict that lets the step pass; raises VerdictMissing, VerdictStale or GateBlocked."""
     if verdict is None:
         raise VerdictMissing(subject, step)
     if not verdict.lets_pass:
-        raise GateBlocked(subject, step, verdict.status, "; ".join(verdict.reasons))
+        raise blocked(verdict)
     reason = stale_reason(verdict, now_state, now)
     if reason is not None:
         raise VerdictStale(subject, step, reason)

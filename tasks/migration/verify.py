@@ -22,7 +22,7 @@ from tasks.core.ledger import Deferred, Run, run_exclusively, unit
 from tasks.core.sqlfiles import run
 from tasks.gates.gate import judge, pass_gate
 from tasks.gates.store import require_verdict
-from tasks.gates.verdict import GateBlocked, Verdict, VerdictMissing, VerdictStale
+from tasks.gates.verdict import GateBlocked, Verdict, VerdictMissing, VerdictStale, blocked
 from tasks.migration.backfill import current, drain
 from tasks.migration.capture import enqueue_range
 from tasks.migration.compare import ComparisonResult, compare
@@ -117,7 +117,7 @@ class _Proof:
             verdict = pass_gate(self.migration, "integrity", self.declaration)
             return self._result(found, verdict, begun, Repaired(repaired, dict(found.kinds), is_mended=found.is_clean))
         verdict = judge(self.migration, "integrity", self.declaration)
-        raise self._blocked(verdict, Repaired(repaired, found.kinds, self._look_again(found)))
+        raise blocked(verdict, f"repair: {Repaired(repaired, found.kinds, self._look_again(found))}")
 
     def _drain(self) -> Registered:
         registered = current(self.migration)
@@ -165,9 +165,6 @@ class _Proof:
             reasons=verdict.reasons,
             repaired=repaired,
         )
-
-    def _blocked(self, verdict: Verdict, repaired: Repaired) -> GateBlocked:
-        return GateBlocked(self.migration, "integrity", verdict.status, "; ".join((*verdict.reasons, f"repair: {repaired}")))
 
 
 def describe(result: IntegrityResult) -> str:

@@ -17,6 +17,7 @@ from tasks.gates.verdict import (
     Verdict,
     VerdictMissing,
     VerdictStale,
+    blocked,
     bound_state,
     decide,
     name_row,
@@ -88,7 +89,16 @@ def test_critical_reasons_come_first_and_errors_last() -> None:
     said = reasons([ERROR, INFO, WARNING, replace(CRITICAL, sentence="the worst"), GOOD])
     assert said[0].startswith("expected that in frame, the worst")
     assert said[-1] == "could not judge whether in frame, it is so: no such column"
+    assert [reason.partition(" ")[0] for reason in said[1:3]] == ["warning:", "note:"]
     assert len(said) == 4
+
+
+def test_the_error_names_what_blocks_and_leaves_warnings_in_the_verdict() -> None:
+    said = reasons([WARNING, replace(CRITICAL, sentence="the worst")])
+    assert "warning" not in str(blocked(make_verdict("BLOCKED", *said), "repair: nothing"))
+    assert str(blocked(make_verdict("BLOCKED", *said), "repair: nothing")).startswith(
+        "The gate cutover of store is BLOCKED: expected that in frame, the worst; it is not so; repair: nothing."
+    )
 
 
 def test_a_long_value_is_cut_and_stays_on_one_line() -> None:
