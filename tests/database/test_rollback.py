@@ -186,7 +186,7 @@ def test_everything_stands_as_before_the_cutover(dsn: str) -> None:
         conn.execute("select maintenance.remove_capture(id) from maintenance.source")
         before = describe(conn)
         conn.execute("select maintenance.install_capture(id) from maintenance.source")
-        backfill(NAME, declaration(), database_now())
+        backfill(NAME, declaration(), database_now(), preflight=None)
         consent()
         cut_over(NAME, declaration())
         assert describe(conn) != before
@@ -314,27 +314,41 @@ def test_a_row_that_breaks_a_legacy_check_is_refused_alone(conn: Conn) -> None:
     assert one(conn, "select count(*) from monitoring.monitoring_events where event_type = 'many'") == 99
 
 
-def test_of_two_rows_with_one_id_the_first_keeps_its_key(conn: Conn) -> None:
+def test_of_two_rows_with_one_id_the_first_carried_keeps_its_key_while_it_lives(conn: Conn) -> None:
     """Under the new name an id may repeat with another time; a legacy table's key may not."""
-    key = one(
-        conn,
-        "insert into monitoring.monitoring_events (event_type, timestamp, source, data) values ('first', now(), 'x', '{}') returning id",
-    )
+    first = "insert into monitoring.monitoring_events (event_type, timestamp, source, data) values ('first', now(), 'x', '{}') returning id"
+    held = "select event_type from monitoring.monitoring_events_legacy where id = %s"
+    key = one(conn, first)
+    carry()
     conn.execute(
         f"insert into {TARGET} (id, event_type, event_category, source_system, event_timestamp)"
         " values (%s, 'second', 'monitoring', 'x', now() - interval '1 hour')",
         [key],
     )
     carry()
-    assert conn.execute("select event_type from monitoring.monitoring_events_legacy where id = %s", [key]).fetchall() == [
-        ("second",)
-    ]
-    conn.execute(f"delete from {TARGET} where id = %s and event_type = 'second'", [key])
+    assert conn.execute(held, [key]).fetchall() == [("first",)]
+    assert one(conn, "select reason from maintenance.carry_back") == "its key in the legacy table belongs to another row"
+
+    conn.execute(f"delete from {TARGET} where id = %s and event_type = 'first'", [key])
+    result = back()
+
+    assert conn.execute(held.replace("_legacy", ""), [key]).fetchall() == [("second",)]
+    assert result.refused_rows == 0
+
+
+def test_of_two_rows_with_one_id_carried_together_the_earlier_is_written(conn: Conn) -> None:
+    key = one(conn, "select gen_random_uuid()")
+    for number, name in enumerate(("earlier", "later")):
+        conn.execute(
+            f"insert into {TARGET} (id, event_type, event_category, source_system, event_timestamp)"
+            " values (%s, %s, 'monitoring', 'x', now() - interval '1 hour' + make_interval(mins => %s))",
+            [key, name, number],
+        )
 
     result = back()
 
-    assert conn.execute("select event_type from monitoring.monitoring_events where id = %s", [key]).fetchall() == [("first",)]
-    assert result.refused_rows == 0
+    assert conn.execute("select event_type from monitoring.monitoring_events where id = %s", [key]).fetchall() == [("earlier",)]
+    assert result.refused_rows == 1
 
 
 def test_changes_are_carried_back_while_the_cutover_stands(conn: Conn) -> None:
@@ -500,7 +514,7 @@ def test_after_the_way_back_the_migration_starts_anew_and_can_be_cut_over_again(
 def again() -> None:
     """Migrate once more, up to the cutover."""
     for _ in range(2):
-        backfill(NAME, declaration(), database_now())
+        backfill(NAME, declaration(), database_now(), preflight=None)
     consent()
     cut_over(NAME, declaration())
 
