@@ -44,9 +44,7 @@ pairs as (
 select
     s.*,
     coalesce(p.keys, '{{}}') as pair_keys,
-    coalesce(p.instants, '{{}}') as pair_instants,
-    p.first_instant,
-    p.last_instant
+    coalesce(p.instants, '{{}}') as pair_instants
 from (
     select
         count(*) as looked_at,
@@ -58,8 +56,6 @@ from (
 cross join (
     select
         array_agg(o.key)::text as keys,
-        array_agg(o.instant)::text as instants,
-        min(o.instant) as first_instant,
-        max(o.instant) as last_instant
+        array_agg(o.instant)::text as instants
     from (select * from pairs order by pairs.instant) as o
 ) as p

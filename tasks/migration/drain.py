@@ -24,12 +24,16 @@ BATCH_KEYS = 5_000
 
 @dataclass(frozen=True)
 class Batch:
-    """What one transaction of a drain did; `last_seq` is where the next one goes on, None where the log ended."""
+    """What one transaction of a drain did; `last_seq` is where the next one goes on, None where the log ended.
+
+    `requeued` entries were put back by the batch itself: rows that must be judged again, of this source or another.
+    """
 
     looked_at: int = 0
     taken: int = 0
     written: int = 0
     refused: int = 0
+    requeued: int = 0
     last_seq: int | None = None
 
 
@@ -61,9 +65,9 @@ def drain_batch(
     span = fetch_one(conn, "migration/lock_span_shared", target=migration.subject)
     place = Place(conn, migration.target, source, attached, (span["lower"], span["upper"]))
     found = _take(place, after, limit)
-    done = _apply(place, migration, found) if found["taken"] else Written()
+    done, requeued = _apply(place, migration, found) if found["taken"] else (Written(), 0)
     last = found["last_seq"] if found["looked_at"] == limit else None
-    return Batch(found["looked_at"], found["taken"], done.written, done.refused, last)
+    return Batch(found["looked_at"], found["taken"], done.written, done.refused, requeued, last)
 
 
 def _take(place: Place, after: int, limit: int) -> dict[str, Any]:
@@ -73,30 +77,27 @@ def _take(place: Place, after: int, limit: int) -> dict[str, Any]:
     return fetch_one(place.conn, "migration/take_keys", **names, **values, after=after, limit=limit)
 
 
-def _apply(place: Place, migration: Registered, found: dict[str, Any]) -> Written:
+def _apply(place: Place, migration: Registered, found: dict[str, Any]) -> tuple[Written, int]:
     source = place.source
     pairs = {"keys": found["pair_keys"], "instants": found["pair_instants"], "code": source.code}
     names = {**place.target_names, "key_type": source.key_type}
-    if found["first_instant"]:
-        range_ = {"first_instant": found["first_instant"], "last_instant": found["last_instant"]}
-        run(place.conn, "migration/delete_target_rows", **names, **pairs, **range_, owns=source.owns)
+    run(place.conn, "migration/delete_target_rows", **names, **pairs, owns=source.owns)
     run(place.conn, "migration/delete_quarantined", source_id=source.id, keys=found["keys"])
     done = write_rows(place, found["keys"])
-    if done.unwritten:
-        _settle(place, migration, done.unwritten)
-    _release(place, fetch(place.conn, "migration/find_losers", **names, **pairs, source_id=source.id))
-    return done
+    requeued = _settle(place, migration, done.unwritten) if done.unwritten else 0
+    losers = fetch(place.conn, "migration/find_losers", **names, **pairs, source_id=source.id)
+    return done, requeued + (_release(place, losers) if losers else 0)
 
 
-def _release(place: Place, losers: Sequence[Mapping[str, Any]]) -> None:
-    """Where a winner has gone from its place, the losers are judged anew."""
-    if losers:
-        columns = {f"{name}s": [loser[name] for loser in losers] for name in ("source_id", "key", "target_key", "instant")}
-        ends = {"first_instant": min(columns["instants"]), "last_instant": max(columns["instants"])}
-        run(place.conn, "migration/release_losers", **place.target_names, **columns, **ends, id_type=place.target.id_type)
+def _release(place: Place, losers: Sequence[Mapping[str, Any]]) -> int:
+    """Where a winner has gone from its place, the losers are judged anew; return how many were queued."""
+    columns = {f"{name}s": [loser[name] for loser in losers] for name in ("source_id", "key", "target_key", "instant")}
+    ends = {"first_instant": min(columns["instants"]), "last_instant": max(columns["instants"])}
+    names = {**place.target_names, "id_type": place.target.id_type}
+    return run(place.conn, "migration/release_losers", **names, **columns, **ends).rowcount
 
 
-def _settle(place: Place, migration: Registered, keys: Sequence[str]) -> None:
+def _settle(place: Place, migration: Registered, keys: Sequence[str]) -> int:
     """Settle collisions of accepted rows by declared order: earlier sources keep their place, later ones give way (M2).
 
     Whatever is neither written nor quarantined then (the other row has just gone, or is our own, changed meanwhile) goes
@@ -104,21 +105,23 @@ def _settle(place: Place, migration: Registered, keys: Sequence[str]) -> None:
     """
     ours = place.source
     later = [source for source in migration.sources if source.position > ours.position]
-    for loser in later:
-        _evict(place, loser, keys)
+    requeued = sum(_evict(place, loser, keys) for loser in later)
     left = list(write_rows(place, list(keys)).unwritten if later else keys)
     for winner in (source for source in migration.sources if source.position < ours.position):
         left = _lose(place, left, winner)
     left = _lose(place, left, None)
     if left:
-        run(place.conn, "migration/enqueue_keys", source_id=ours.id, keys=left)
+        requeued += run(place.conn, "migration/enqueue_keys", source_id=ours.id, keys=left).rowcount
+    return requeued
 
 
-def _evict(place: Place, loser: Source, keys: Sequence[str]) -> None:
+def _evict(place: Place, loser: Source, keys: Sequence[str]) -> int:
+    """Delete a later source's rows where ours come first and queue their keys; return how many."""
     ours = place.source
     names = {**place.target_names, **place.legacy_names, "key_type": ours.key_type, "forward": ours.forward}
     losing = {"loser_owns": loser.owns, "loser_backward": loser.backward, "loser_key": loser.key_column}
-    run(place.conn, "migration/evict_rows", **names, **losing, **place.spanned, keys=list(keys), loser_id=loser.id)
+    values = {**place.spanned, "keys": list(keys), "loser_id": loser.id}
+    return run(place.conn, "migration/evict_rows", **names, **losing, **values).rowcount
 
 
 def _lose(place: Place, keys: Sequence[str], winner: Source | None) -> list[str]:
