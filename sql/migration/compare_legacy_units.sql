@@ -1,6 +1,8 @@
 -- Count and hash one source's legacy rows through the mapping, by unit: bounds are the lower bounds of adjoining units.
 -- Refused rows are looked up in quarantine (M7). The inner OFFSET 0 has each row mapped once and not once per aggregate,
 -- and lets the grouping sort nothing but two numbers.
+-- hash_record_extended is linear in the hashes of its columns: its sum stays the same when two rows swap a value. So each
+-- row's hash is hashed once more before it is added.
 -- identifiers: legacy, key, time, forward
 -- literals: source_id, span_from, span_to, zone, bounds
 -- fragments: record, within
@@ -32,7 +34,7 @@ from (
             ) then 2
             else 4
         end as state,
-        hash_record_extended(row({record})::record, 0) as row_hash
+        hashtextextended(hash_record_extended(row({record})::record, 0)::text, 0) as row_hash
     from {legacy} as l
     cross join lateral {forward}(l, {span_from}, {span_to}) as f
     where {within}

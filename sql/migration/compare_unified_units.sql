@@ -1,5 +1,7 @@
 -- Count and hash the target's rows by unit and by the source that owns them: 0 maintenance itself, -1 nobody (M7).
 -- bounds are the lower bounds of adjoining units, in the type of the partition key.
+-- hash_record_extended is linear in the hashes of its columns: its sum stays the same when two rows swap a value. So each
+-- row's hash is hashed once more before it is added.
 -- identifiers: target, id, time
 -- literals: bounds
 -- fragments: record, owners, in_flight, within
@@ -21,7 +23,7 @@ from (
             else -1
         end as owner,
         coalesce(case {in_flight} else false end, false) as is_in_flight,
-        hash_record_extended(row({record})::record, 0) as row_hash
+        hashtextextended(hash_record_extended(row({record})::record, 0)::text, 0) as row_hash
     from {target} as u
     where {within}
     offset 0

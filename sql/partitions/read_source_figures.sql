@@ -3,7 +3,7 @@
 -- fragments: owners, elements
 select s.code, count(*) as row_count, sum(s.row_hash::numeric)::text as content_hash
 from (
-    select case {owners} end as code, hash_record_extended(row({elements}), 0) as row_hash
+    select case {owners} end as code, hashtextextended(hash_record_extended(row({elements}), 0)::text, 0) as row_hash
     from {relation} as r
     offset 0
 ) as s

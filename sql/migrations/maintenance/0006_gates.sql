@@ -43,7 +43,7 @@ create table maintenance.comparison_day (
 );
 comment on table maintenance.comparison_day is
 'Both sides of one source in one unit, half-open; bounds are null for rows whose time lies in no partition. '
-'Hashes are sums of hash_record_extended, comparable within one server version only.';
+'Hashes are sums of the rows'' hashes, comparable within one server version only.';
 
 create table maintenance.comparison_difference (
     id bigint generated always as identity primary key,
