@@ -137,8 +137,9 @@ class Scene:
     def assert_exact(self) -> None:
         """At rest every bill is once in the target as it should be, or once in quarantine with its reason; nothing else is."""
         with self.connect() as conn:
-            assert difference(conn, EXPECTED, FOUND) == []
-            assert difference(conn, REFUSED, QUARANTINED) == []
+            for first, second in ((EXPECTED, FOUND), (REFUSED, QUARANTINED)):
+                found = difference(conn, first, second)
+                assert not found, found
 
 
 def bills_template(server: Server) -> str:

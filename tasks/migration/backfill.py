@@ -16,6 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import psycopg
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random
+
 from tasks.core.connect import Connection, Kind, transaction
 from tasks.core.declaration import Declaration
 from tasks.core.errors import MissingRelation
@@ -26,7 +29,7 @@ from tasks.gates.gate import pass_gate
 from tasks.gates.store import require_verdict
 from tasks.migration.capture import Guard, capture_on, check_generation, is_captured, queue_length
 from tasks.migration.copy import UnitResult, Work, copy_unit, read_rows_done, register_units
-from tasks.migration.drain import BATCH_KEYS, drain_source
+from tasks.migration.drain import BATCH_KEYS, Batch, drain_source
 from tasks.migration.plan import BackfillPlan, Cut, Due, bundle, require_disk
 from tasks.migration.prepare import prepare_migration
 from tasks.migration.registry import Registered, Source, read_registered
@@ -150,7 +153,7 @@ class _Session:
     def finish(self, name: str, copied: Sequence[UnitResult], begun: float) -> BackfillResult:
         """Drain, build what waits for the load, and count."""
         drained = drain(self.started, current(name), workers=self.workers, on_progress=self.on_progress)
-        ensure_indexes(self.declaration.migration(name).target, self.declaration, "after_load", on_progress=self.on_progress)
+        ensure_indexes(self.declaration.migration(name).target, self.declaration, "after_load", on_progress=self.on_progress, is_quiet=True)
         done = [result for result in copied if result.outcome == "done"]
         with transaction(Kind.READ) as conn:
             reasons = {row["reason"]: row["rows"] for row in fetch(conn, "migration/count_quarantined", migration=name)}
@@ -213,32 +216,41 @@ def drain(
 ) -> int:
     """Apply the log of every source until less than a batch came in meanwhile, at most `rounds` times; return how many entries.
 
-    Sources are drained side by side, each by one session. Entries of partitions that are not attached stay.
+    Sources are drained side by side, each by one session. Entries of partitions that are not attached stay. What a round
+    put back itself, for another source to judge, is always seen by a further one while there are rounds left.
     """
     total = 0
     with ThreadPoolExecutor(max_workers=max(1, workers), thread_name_prefix="drain") as pool:
         for _ in range(rounds):
             one = partial(_drain_once, started, migration, attached_bounds(migration.target.relation))
-            taken = sum(pool.map(one, migration.sources))
+            batches = [batch for found in pool.map(one, migration.sources) for batch in found]
+            taken, requeued = sum(batch.taken for batch in batches), sum(batch.requeued for batch in batches)
             total += taken
             if on_progress and taken:
                 on_progress(f"drain {migration.name}", total, None)
-            if taken < BATCH_KEYS:
+            if taken < BATCH_KEYS and not requeued:
                 break
     return total
 
 
-def _drain_once(started: Run, migration: Registered, attached: Sequence[Bounds], source: Source) -> int:
-    """Go through a source's log once, from its beginning to its present end."""
-    taken, after = 0, 0
-    while True:
-        batch = drain_source(started, migration, source, attached, after)
+def _drain_once(started: Run, migration: Registered, attached: Sequence[Bounds], source: Source) -> list[Batch]:
+    """Go through a source's log once, from its beginning to its present end; nothing where another session drains it."""
+    # Two sources whose rows meet at one place may each hold what the other wants; one of the batches is then repeated.
+    patience = Retrying(
+        retry=retry_if_exception_type(psycopg.errors.DeadlockDetected),
+        wait=wait_random(0, 0.3),
+        stop=stop_after_attempt(5),
+        reraise=True,
+    )
+    batches: list[Batch] = []
+    after: int | None = 0
+    while after is not None:
+        batch = patience(drain_source, started, migration, source, attached, after)
         if batch is None:
-            return taken
-        taken += batch.taken
-        if batch.last_seq is None:
-            return taken
+            break
+        batches.append(batch)
         after = batch.last_seq
+    return batches
 
 
 def attached_bounds(target: Relation) -> list[Bounds]:
