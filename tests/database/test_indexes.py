@@ -352,3 +352,28 @@ def test_an_index_for_after_the_load_waits_for_the_cutover_of_its_migration(empt
     assert isinstance(after, CreationResult)
     assert "readings_note" not in {result.index for result in before.indexes}
     assert "readings_note" in {result.index for result in after.indexes}
+
+
+def test_a_table_that_only_maintenance_writes_gets_its_index_by_plain_builds(empty: psycopg.Connection) -> None:
+    empty.execute(FILLED)
+
+    (result,) = ensure_indexes("app.readings", declare(), "after_load", is_quiet=True)
+
+    assert (result.outcome, result.built) == ("created", 2)
+    assert empty.execute("select count(*) from pg_index where not indisvalid").fetchone() == (0,)
+    (again,) = ensure_indexes("app.readings", declare(), "after_load", is_quiet=True)
+    assert again.outcome == "present"
+
+
+def test_a_plain_build_that_was_interrupted_is_finished(empty: psycopg.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    empty.execute(FILLED)
+    monkeypatch.setattr(indexes, "_attach_built", lambda *_: None)
+    with pytest.raises(IndexFailed):
+        ensure_indexes("app.readings", declare(), "after_load", is_quiet=True)
+    monkeypatch.undo()
+    monkeypatch.setenv("DATABASE_URL", f"{empty.info.dsn} password={empty.info.password}")
+
+    (result,) = ensure_indexes("app.readings", declare(), "after_load", is_quiet=True)
+
+    assert result.outcome == "completed"
+    assert empty.execute("select count(*) from pg_index where not indisvalid").fetchone() == (0,)
