@@ -11,7 +11,7 @@ select
     s.place,
     count(*) as legacy_rows,
     count(*) filter (where s.state = 1) as legacy_kept,
-    coalesce(sum(s.row_hash::numeric) filter (where s.state = 1), 0)::text as legacy_hash,
+    coalesce(sum(s.row_hash) filter (where s.state = 1), 0)::text as legacy_hash,
     count(*) filter (where s.state = 2) as refused,
     count(*) filter (where s.state = 3) as collided,
     count(*) filter (where s.state = 4) as unquarantined,

@@ -10,7 +10,7 @@ select
     s.place,
     s.owner,
     count(*) filter (where not s.is_in_flight) as unified_rows,
-    coalesce(sum(s.row_hash::numeric) filter (where not s.is_in_flight), 0)::text as unified_hash
+    coalesce(sum(s.row_hash) filter (where not s.is_in_flight), 0)::text as unified_hash
 from (
     select
         width_bucket(u.{time}, {bounds}) as place,
