@@ -25,8 +25,8 @@ import pyarrow.parquet as pq
 from tasks.partitions.figures import Column
 
 #: A row group ends at whichever comes first; readers skip whole groups by their time.
-GROUP_ROWS, GROUP_BYTES = 262_144, 64 << 20
-BATCH_ROWS = 65_536
+GROUP_ROWS, GROUP_BYTES = 131_072, 64 << 20
+BATCH_ROWS = 16_384
 _CHUNK = 1 << 20
 #: Made when Arrow starts, so that no type checker knows them by name.
 compute: Any = importlib.import_module("pyarrow.compute")
@@ -135,15 +135,21 @@ def read_as_csv(path: Path, fields: Sequence[Field]) -> Iterator[bytes]:
     """Yield the file's rows as CSV in the table's column order, null as an empty field, text always quoted."""
     columns = [i for i, field in enumerate(fields) if not field.is_companion]
     companions = {f.column.name: i for i, f in enumerate(fields) if f.is_companion}
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, pre_buffer=False) as file:
         if file.schema_arrow.names != [field.name for field in fields]:
             reason = f"its columns are {', '.join(file.schema_arrow.names)}"
             raise pa.ArrowInvalid(reason)
-        for batch in file.iter_batches(BATCH_ROWS):
+        for batch in _batches(file):
             texts = [_text(batch, i, companions.get(fields[i].column.name)) for i in columns]
             sink = BytesIO()
             pa_csv.write_csv(pa.table(texts, names=[str(i) for i in columns]), sink, pa_csv.WriteOptions(include_header=False))
             yield sink.getvalue()
+
+
+def _batches(file: Any) -> Iterator[Any]:
+    """Read group by group: one reader over all of them keeps what it has read."""
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(BATCH_ROWS, row_groups=[group])
 
 
 def _text(batch: Any, place: int, companion: int | None) -> Any:

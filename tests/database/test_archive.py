@@ -526,7 +526,7 @@ def test_memory_does_not_grow_with_the_partition(dsn: str, conn: psycopg.Connect
         done = subprocess.run([sys.executable, "-c", MEASURE], cwd=ROOT.parent, capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout))
     assert rows_of(-14) == 500_010
-    assert peaks[1] - peaks[0] < 200 * 1024, f"peaks of {peaks} kB"
+    assert peaks[1] - peaks[0] < 120 * 1024, f"peaks of {peaks} kB"
 
 
 def rows_of(day: int) -> int:

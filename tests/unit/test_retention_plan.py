@@ -292,6 +292,7 @@ def test_a_clock_that_went_back_is_recognised_by_rows_later_than_the_runway() ->
     beyond = (AS_OF + 14 * DAY + RESOLUTION, AS_OF + 16 * DAY)
     with pytest.raises(ClockJumped, match="later than its runway"):
         anomaly(days(120), newest_rows=beyond)
+    anomaly(days(120), newest_rows=(beyond[0] - RESOLUTION, beyond[1]))
 
 
 def test_an_empty_table_says_nothing_about_the_clock() -> None:
