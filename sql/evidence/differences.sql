@@ -8,7 +8,9 @@ select
     d.event_time::text as event_time,
     d.reason,
     (
-        select string_agg(e.key || ': expected ' || e.value::text || ', found ' || coalesce((d.found -> e.key)::text, 'nothing'), '; ' order by e.key)
+        select string_agg(
+            e.key || ': expected ' || e.value::text || ', found ' || coalesce((d.found -> e.key)::text, 'nothing'), '; ' order by e.key
+        )
         from jsonb_each(case when d.kind = 'unequal' then d.expected end) as e
         where d.found -> e.key is distinct from e.value
     ) as unequal_columns

@@ -32,7 +32,9 @@ casts as (
             when exists (
                 select
                 from pg_catalog.pg_cast as k
-                where k.castsource = c.base_oid and k.castmethod = 'b' and k.castcontext = 'i' and k.casttarget in (select h.type_oid from hashable as h)
+                where
+                    k.castsource = c.base_oid and k.castmethod = 'b' and k.castcontext = 'i'
+                    and k.casttarget in (select h.type_oid from hashable as h)
             ) then ''
             else '::text'
         end as hashed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,13 @@ from tasks.core.connect import Kind, transaction
 from tasks.core.declaration import Index
 from tasks.core.errors import NotDeclared, Unfinished
 from tasks.core.flowruns import each
-from tasks.core.sqlfiles import InvalidSqlFile
+from tasks.core.sqlfiles import ROOT, InvalidSqlFile, parse
 from tasks.gates import gate as gates
 from tasks.gates.evidence import GIVEN, STEPS, Frame, collect, frame_of
 from tasks.gates.gate import judge, pass_gate
 from tasks.gates.on_demand import CUSTOM, UnknownSuite, Validation, plan_validation, render, validate_one
 from tasks.gates.store import require_verdict
-from tasks.gates.suites import InvalidSuite, load_suites, validate
+from tasks.gates.suites import InvalidSuite, load_suites, require_sound, validate
 from tasks.gates.verdict import GateBlocked, Outcome, Verdict, VerdictMissing, VerdictStale, decide
 from tests.conftest import Server
 from tests.database.copied import NAME, TABLE, Copied
@@ -510,3 +511,16 @@ def test_a_verdict_lasts_as_long_as_its_migration_declares(copied: Copied) -> No
     short = _with(copied, verdict_valid=timedelta(minutes=5))
     verdict = judge(NAME, "preflight", short.declaration)
     assert timedelta(minutes=4) < verdict.valid_until - verdict.decided_at <= timedelta(minutes=5, seconds=5)
+
+
+def test_the_example_of_a_projects_own_suite_is_sound() -> None:
+    text = (ROOT.parent / "docs" / "gates.md").read_text(encoding="utf-8")
+    statement = re.findall(r"```sql\n(-- .*?)```", text, re.DOTALL)[0]
+    assert parse("evidence/custom/recent_events", statement).params == {"declared"}
+    names: dict[str, Any] = {}
+    exec(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0], names)  # noqa: S102 (our own page)
+    ((frame, suite),) = names["TABLES"]["app.events"].items()
+    require_sound(CUSTOM, frame, suite)
+    rows = [{"without_source": 0, "events": 3}]
+    assert decide(validate(CUSTOM, {frame: frame_of(rows)}, suites={frame: suite})) == "PASSED"
+    assert decide(validate(CUSTOM, {frame: frame_of([{**rows[0], "without_source": 1}])}, suites={frame: suite})) == "BLOCKED"

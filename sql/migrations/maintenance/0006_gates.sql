@@ -142,7 +142,9 @@ begin atomic
         select r.label, 'relation' as kind, concat_ws(' ', c.oid, c.relkind, c.relowner, c.relrowsecurity, c.relforcerowsecurity) as fact
         from relations as r left join pg_class as c on c.oid = r.relation_oid
         union all
-        select r.label, 'column', concat_ws(' ', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.attgenerated, a.attidentity, a.attacl)
+        select r.label, 'column', concat_ws(
+            ' ', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.attgenerated, a.attidentity, a.attacl
+        )
         from relations as r inner join pg_attribute as a on a.attrelid = r.relation_oid and a.attnum > 0 and not a.attisdropped
         union all
         select r.label, 'index', pg_get_indexdef(i.indexrelid)
