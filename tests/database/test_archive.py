@@ -388,6 +388,15 @@ def lose_a_row(path: Path) -> None:
     pq.write_table(table.slice(1), path)
 
 
+def swap_two_texts(path: Path) -> None:
+    """Each column still holds the same values, only in other rows."""
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("sensor")
+    values = table.column("sensor").to_pylist()
+    values[0], values[1] = values[1], values[0]
+    pq.write_table(table.set_column(place, table.schema.field(place), pa.array(values)), path)
+
+
 def swap_two_columns(path: Path) -> None:
     table = pq.read_table(path)
     pq.write_table(table.select(["at", "id", "sensor", "value"]), path)
@@ -399,10 +408,11 @@ def swap_two_columns(path: Path) -> None:
         (flip_a_byte, "it cannot be loaded|column|rows instead|content hash"),
         (change_a("sensor"), "column sensor"),
         (change_a("value"), "column value"),
+        (swap_two_texts, "content hash"),
         (lose_a_row, "39 rows instead of 40"),
         (swap_two_columns, "it cannot be loaded: its columns are at, id, sensor, value"),
     ],
-    ids=["a byte", "a text", "a scale", "a row", "columns"],
+    ids=["a byte", "a text", "a scale", "two rows", "a row", "columns"],
 )
 def test_a_damaged_file_is_named_and_its_table_stays(
     readings: psycopg.Connection, written: Any, damage: Callable[[Path], None], named: str
