@@ -17,8 +17,6 @@ select
     case
         when p.relation_oid is not null and not p.is_default and not p.is_leaf
             then 'it is partitioned itself or a foreign table; remove it by hand'
-        when p.relation_oid is not null and v.entries > 0
-            then 'changes in it are still to be carried back; run backfill'
         when p.relation_oid is not null then ''
         when c.oid is null then 'its table is gone'
         when n.nspname || '.' || c.relname <> r.partition
@@ -36,11 +34,4 @@ full join (
 left join pg_catalog.pg_class as c on r.partition_oid = c.oid
 left join pg_catalog.pg_namespace as n on c.relnamespace = n.oid
 left join pg_catalog.pg_inherits as i on c.oid = i.inhrelid
--- After a cutover, what changed in the partition and has not reached the old tables yet.
-cross join lateral (
-    select count(*) as entries
-    from maintenance.migration as m
-    inner join maintenance.reverse_capture as w on m.name = w.migration
-    where m.target = %(parent)s and w.event_time >= p.lower and w.event_time < p.upper
-) as v
 order by 3 nulls first, 1

@@ -13,6 +13,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture, as_completed
 
+from tasks.core.connect import Kind, transaction
 from tasks.core.declaration import Declaration
 from tasks.core.flowruns import RETRY, flow_run_id, publish, stop_if_cancelled
 from tasks.core.ledger import Deferred, Run
@@ -21,9 +22,13 @@ from tasks.migration.backfill import BackfillResult, Bundle, OnProgress, backfil
 from tasks.migration.backfill_text import backfill_plan, backfill_result
 from tasks.migration.copy import UnitResult
 from tasks.migration.plan import BackfillPlan
+from tasks.migration.registry import read_registered
+from tasks.migration.reverse import carry_back
 
 
-def backfill_in_tasks(migration: str, declaration: Declaration, as_of: datetime, *, workers: int) -> BackfillResult | Deferred:
+def backfill_in_tasks(
+    migration: str, declaration: Declaration, as_of: datetime, *, workers: int = 2
+) -> BackfillResult | Deferred:
     """Backfill `migration` with its bundles of units as task runs; plan and result are published."""
     result = backfill(
         migration,
@@ -38,6 +43,15 @@ def backfill_in_tasks(migration: str, declaration: Declaration, as_of: datetime,
     if isinstance(result, BackfillResult):
         publish("backfill", backfill_result(result), title=migration)
     return result
+
+
+def carry_back_from(target: str, declaration: Declaration, started: Run) -> None:
+    """Carry what changed in `target` since a cutover back to the old tables, for the run that holds the target's lock."""
+    for name, policy in declaration.migrations.items():
+        with transaction(Kind.READ) as conn:
+            known = read_registered(conn, name) if policy.target == target else None
+        if known is not None and known.phase == "cut_over":
+            carry_back(started, known, policy)
 
 
 def _publish_plan(migration: str, plan: BackfillPlan) -> None:

@@ -81,16 +81,22 @@ def detach_partition(conn: Connection, work: Detaching, partition: Relation, oid
     if work.parent.has_default:
         return with_lock_retries(work.parent.relation, f"detach {partition.name} from", _plainly(work, partition, oid))
     with unit(work.started) as tx:
-        if not fetch(tx, "partitions/record_detaching", oid=oid, run_id=work.started.id):
+        if not _intend(tx, work, oid):
             return False
     _act(conn, work, "partitions/detach_concurrently", partition)
     return True
 
 
+def _intend(conn: Connection, work: Detaching, oid: int) -> bool:
+    """Record the intent; False where a change in the partition is still to be carried back."""
+    ids = {"oid": oid, "run_id": work.started.id, "parent_oid": work.parent.oid}
+    return bool(fetch(conn, "partitions/record_detaching", **ids))
+
+
 def _plainly(work: Detaching, partition: Relation, oid: int):  # noqa: ANN202 (an attempt for with_lock_retries)
     def attempt(conn: Connection) -> bool:
         enter_unit(conn, work.started)
-        if not fetch(conn, "partitions/record_detaching", oid=oid, run_id=work.started.id):
+        if not _intend(conn, work, oid):
             return False
         run(conn, "partitions/detach_plainly", parent=work.parent.relation, partition=partition)
         _read_outcome(conn, work)

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from tasks.core.connect import Connection, Kind, transaction
 from tasks.core.declaration import Declaration
 from tasks.core.declaration import Table as DeclaredTable
-from tasks.core.errors import LockBusy, MaintenanceError, Permanent, Unfinished, UnsuitableRelation
+from tasks.core.errors import LockBusy, MaintenanceError, Permanent, Retryable, Unfinished, UnsuitableRelation
 from tasks.core.ledger import Deferred, Run, run_exclusively, unit
 from tasks.core.names import Relation
 from tasks.core.parameters import Safety
@@ -56,6 +56,8 @@ from tasks.partitions.retention_plan import (
 from tasks.partitions.retention_text import text_of
 
 FLOW = "enforce_retention"
+#: How often what came in meanwhile is carried back before a partition is given up for this run.
+MOST_CARRIES = 5
 #: Archives run side by side in threads: the work is the server's and Arrow's.
 WORKERS = 2
 
@@ -63,7 +65,17 @@ S = TypeVar("S", bound=Step)
 Gate = Callable[[Connection, RetentionPlan], None]
 OnPlan = Callable[[RetentionPlan, str], None]
 Progress = Callable[[str, int, int | None], None]
+CarryBack = Callable[[Run], None]
 ArchiveAll = Callable[[Run, list[list[ArchiveUnit]], datetime], Iterable[list[Archived | Failed]]]
+
+
+@dataclass(eq=False)
+class ChangesWaiting(Retryable):
+    """{partition} stays attached to {parent}, and so does every younger one: {reason}. Run backfill, then this flow again."""
+
+    partition: str
+    parent: str
+    reason: str
 
 
 @dataclass(eq=False)
@@ -106,6 +118,7 @@ class _Work:
     on_plan: OnPlan
     on_progress: Progress
     archive_all: ArchiveAll
+    carry_back: CarryBack
     is_checked: bool = False
     #: The plan in force: shown, judged where there is a gate, and covering every removal that follows.
     plan: RetentionPlan | None = None
@@ -119,7 +132,7 @@ class _Work:
     @property
     def barred(self) -> tuple[type[Step], ...]:
         """After any failure nothing is dropped; after a lock that was not granted nothing more is detached either."""
-        is_locked = any(isinstance(failed.error, DetachPending | LockBusy) for failed in self.failed)
+        is_locked = any(isinstance(failed.error, DetachPending | LockBusy | ChangesWaiting) for failed in self.failed)
         return (Drop, Detach) if is_locked else (Drop,) if self.failed else ()
 
     def fail(self, step: Step, error: MaintenanceError) -> None:
@@ -137,13 +150,15 @@ def retire(  # noqa: PLR0917 (the two hooks after as_of are the ones that caller
     *,
     on_plan: OnPlan | None = None,
     archive_all: ArchiveAll | None = None,
+    carry_back: CarryBack | None = None,
     flow_run_id: str | None = None,
 ) -> RetentionResult | Deferred:
     """Remove what has outlived a table's retention, or only say so where `safety.apply` is off.
 
     `require_gate` is asked in each transaction that records the intent to remove something; `on_plan` gets the plan and
     its text, and each later plan with removals that were not shown yet, before any of them; `archive_all` spreads the
-    archives (threads of this process by default). Returns Deferred while another run holds the table or a migration into it captures. Locks: see the
+    archives (threads of this process by default). `carry_back` brings what changed in the table since a cutover to the
+    old tables; a partition with changes that are not carried back stays, and so does every younger one. Returns Deferred while another run holds the table or a migration into it captures. Locks: see the
     statements' headers. Raises NotDeclared, UnsuitableRelation, PartitionGap, RetentionShortened, ClockJumped,
     FutureRefused, and the one error, or Unfinished naming all, where something due could not be done (D4).
     """
@@ -156,7 +171,8 @@ def retire(  # noqa: PLR0917 (the two hooks after as_of are the ones that caller
     def work(started: Run) -> RetentionResult | Deferred:
         progress = on_progress or _ignore
         spread = archive_all or archive_in_threads
-        return _apply(_Work(started, Relation.parse(table), declared, policy, as_of, require_gate, show, progress, spread))
+        facts = (started, Relation.parse(table), declared, policy, as_of)
+        return _apply(_Work(*facts, require_gate, show, progress, spread, carry_back or _ignore))
 
     overdue_after = declaration.flow(FLOW).overdue_after
     return run_exclusively(FLOW, table, work, overdue_after=overdue_after, flow_run_id=flow_run_id)
@@ -217,6 +233,7 @@ def _apply(work: _Work) -> RetentionResult | Deferred:
         under_way = fetch(conn, "partitions/migration_under_way", target=str(work.table))
     if under_way:
         return Deferred(FLOW, str(work.table), f"migration {under_way[0]['name']} captures changes until its cutover")
+    work.carry_back(work.started)
     seen, plan = _look(work)
     require_not_future(str(work.table), work.as_of, seen.now, is_allowed=settings().maintenance_allow_future)
     while plan.steps or not work.is_checked:
@@ -326,13 +343,23 @@ def _detach(work: _Work, seen: Observed, steps: Sequence[Detach]) -> None:
         for number, step in enumerate(steps, 1):
             name = step.partition.name
             try:
-                if detach_partition(conn, _detaching(work, seen), Relation.parse(name), seen.oids[name]):
-                    work.detached.append(name)
-            except (DetachPending, DetachRefused, LockBusy) as error:
+                _detach_one(conn, work, seen, name)
+            except (DetachPending, DetachRefused, LockBusy, ChangesWaiting) as error:
                 work.fail(step, error)
             if Detach in work.barred:
                 return
             work.on_progress("detach", number, len(steps))
+
+
+def _detach_one(conn: Connection, work: _Work, seen: Observed, name: str) -> None:
+    """Detach one partition; changes in it that came in meanwhile are carried back first, a bounded number of times."""
+    for _ in range(MOST_CARRIES):
+        if detach_partition(conn, _detaching(work, seen), Relation.parse(name), seen.oids[name]):
+            work.detached.append(name)
+            return
+        work.carry_back(work.started)
+    reason = "changes in it are still to be carried back to the old tables"
+    raise ChangesWaiting(name, str(work.table), reason)
 
 
 def _archive(work: _Work, steps: Sequence[Archive]) -> None:

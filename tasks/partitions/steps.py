@@ -22,6 +22,7 @@ from tasks.core.parameters import Safety
 from tasks.core.progress import report
 from tasks.gates.gate import pass_gate
 from tasks.gates.store import require_verdict
+from tasks.migration.steps import carry_back_from
 from tasks.partitions.archive import Archived, ArchiveUnit, Failed, archive_bundle
 from tasks.partitions.create import CreationPlan, CreationResult, ensure_partitions
 from tasks.partitions.creation_text import creation_plan
@@ -62,7 +63,15 @@ def enforce_retention_of(table: str, safety: Safety, as_of: datetime) -> Retenti
     def require_gate(conn: Connection, plan: RetentionPlan) -> None:
         require_verdict(conn, plan.subject, "retention", declaration)
 
-    hooks: dict[str, Any] = {"on_plan": show, "archive_all": _archive_all, "flow_run_id": flow_run_id()}
+    def carry_back(started: Run) -> None:
+        carry_back_from(table, declaration, started)
+
+    hooks: dict[str, Any] = {
+        "on_plan": show,
+        "archive_all": _archive_all,
+        "carry_back": carry_back,
+        "flow_run_id": flow_run_id(),
+    }
     return retire(table, declaration, safety, as_of, require_gate if is_gated else None, _progress(), **hooks)
 
 

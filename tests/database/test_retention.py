@@ -15,15 +15,16 @@ import pytest
 
 from tasks.core.connect import Connection
 from tasks.core.errors import NotDeclared, Permanent, Unfinished, UnsuitableRelation
-from tasks.core.ledger import Deferred, run_exclusively
+from tasks.core.ledger import Deferred, Run, run_exclusively
 from tasks.core.parameters import Safety
+from tasks.partitions import detach as detach_module
 from tasks.partitions.archive import ArchiveFailed
 from tasks.partitions.archive_proof import ArchiveLost
 from tasks.partitions.detach import DetachPending, DetachRefused
 from tasks.partitions.drop import DropRefused
 from tasks.partitions.retention_anomalies import ClockJumped, FutureRefused, PartitionGap, RetentionShortened
 from tasks.partitions.retention_plan import RetentionPlan
-from tasks.partitions.retire import DetachedEarly, RetentionResult, retire
+from tasks.partitions.retire import ChangesWaiting, DetachedEarly, RetentionResult, retire
 from tests.conftest import Server
 from tests.declarations import make_second, second_declaration
 from tests.retention import (
@@ -457,14 +458,46 @@ def test_after_a_cutover_a_partition_with_changes_to_carry_back_stays(readings: 
     entry = "insert into maintenance.reverse_capture (migration, key, event_time) values ('move', '1', %s)"
     readings.execute(entry, (AS_OF - 14 * DAY,))
 
-    result = apply()
+    with pytest.raises(ChangesWaiting, match=f"{name_of(-14)} stays attached .* every younger one"):
+        apply()
 
-    assert result.detached == names((-15, -13, -12, -11))
-    assert [(debt.partition, debt.reason) for debt in result.debt] == [
-        (name_of(-14), "changes in it are still to be carried back; run backfill")
-    ]
+    assert attached(readings)[0] == name_of(-14)
     readings.execute("delete from maintenance.reverse_capture")
-    assert apply().detached == names((-14,))
+    assert apply().detached == names((-14, -13, -12, -11))
+
+
+def test_what_changed_meanwhile_is_carried_back_and_the_partition_goes(readings: psycopg.Connection) -> None:
+    readings.execute("insert into maintenance.migration (name, target, phase) values ('move', %s, 'cut_over')", (TABLE,))
+    entry = "insert into maintenance.reverse_capture (migration, key, event_time) values ('move', '1', %s)"
+    readings.execute(entry, (AS_OF - 14 * DAY,))
+    arriving = [AS_OF - 13 * DAY, AS_OF - 12 * DAY]
+
+    def carry(_run: Run) -> None:
+        readings.execute("delete from maintenance.reverse_capture")
+        if arriving:
+            readings.execute(entry, (arriving.pop(),))
+
+    result = retire(TABLE, declare(), Safety(apply=True), AS_OF, carry_back=carry)
+
+    assert isinstance(result, RetentionResult)
+    assert result.detached == names((-15, -14, -13, -12, -11))
+
+
+def test_the_span_begins_after_a_partition_before_that_is_detached(readings: psycopg.Connection) -> None:
+    span = "insert into maintenance.span (target, lower, upper) values (%s, %s, %s)"
+    readings.execute(span, (TABLE, AS_OF - 15 * DAY, AS_OF + 3 * DAY))
+    seen: list[tuple[object, ...] | None] = []
+    detach = detach_module._act
+
+    def look(*arguments: object) -> None:
+        seen.append(readings.execute("select lower from maintenance.span").fetchone())
+        detach(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(detach_module, "_act", look)
+        apply(at_most=1)
+
+    assert seen == [(AS_OF - 14 * DAY,)]
 
 
 def test_the_span_of_a_target_begins_where_its_oldest_attached_partition_does(readings: psycopg.Connection) -> None:
