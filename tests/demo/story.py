@@ -81,7 +81,7 @@ def retire(screen: Screen, as_of: datetime) -> Rows:
     policy = declared.tables[table].retention
     assert policy is not None
     with screen.step("retention: archived and verified") as said:
-        (first,) = enforce_retention(safety=RETIRED)
+        (first,) = enforce_retention(safety=RETIRED, as_of=as_of)
         said.append(f"{len(first.archived)} partitions, {first.rows_archived:,} rows, {first.archive_bytes / 1e6:.1f} MB")
     with screen.step("retention: grace is over") as said:
         (second,) = enforce_retention(safety=RETIRED, as_of=as_of + policy.grace)
