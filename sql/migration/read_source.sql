@@ -12,11 +12,13 @@ select
     coalesce(k.columns, 0) as key_columns,
     k.name as key_column,
     k.type as key_type,
-    pg_catalog.to_regprocedure(format(
-        'maintenance.target_id(%%s,integer,%%s)',
-        case k.type when 'integer' then 'bigint' else k.type end,
-        %(id_type)s::text
-    )) is not null as has_id,
+    case
+        when k.type is not null then pg_catalog.to_regprocedure(format(
+            'maintenance.target_id(%%s,integer,%%s)',
+            case k.type when 'integer' then 'bigint' else k.type end,
+            %(id_type)s::text
+        ))
+    end is not null as has_id,
     t.atttypid::regtype::text as time_type,
     exists (
         select
