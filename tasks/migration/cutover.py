@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -28,7 +29,7 @@ from tasks.migration.backfill import attached_bounds, drain
 from tasks.migration.capture import remove_capture, require_generation
 from tasks.migration.drain import drain_batch
 from tasks.migration.registry import Registered, Source, read_registered
-from tasks.migration.reverse import carry_forward, install_reverse_capture
+from tasks.migration.reverse import carry_forward, install_reverse_capture, read_rows, select, target_parts
 from tasks.migration.views import (
     Legacy,
     create_view,
@@ -49,9 +50,14 @@ BUDGET_S = 60.0
 #: The log is drained beforehand until so few keys come in between two rounds.
 FEW_KEYS = 200
 MOST_ROUNDS = 10
+#: Just before the locks, inside the transaction, until so few come in between two rounds.
+VERY_FEW_KEYS = 20
+OPEN_ROUNDS = 5
 
 #: A captured key and the event time that it had as text, None where it was inserted.
 Captured = tuple[str, str | None]
+#: Captured keys by source id.
+_Applied = dict[int, list[Captured]]
 
 
 @dataclass(eq=False)
@@ -92,8 +98,8 @@ class SourceChanged(Retryable):
 
 @dataclass(frozen=True)
 class CutoverResult:
-    """What a cutover did. `lock_ms` runs from the first legacy lock granted to the commit, `drained` counts keys applied in
-    between, `notes` say what a rehearsal found missing."""
+    """What a cutover did. `lock_ms` runs from the first legacy lock granted to the commit, `drained` counts entries of the log
+    applied in its transaction, `notes` say what a rehearsal found missing."""
 
     migration: str
     outcome: Literal["cut over", "rehearsed", "already cut over"]
@@ -266,8 +272,10 @@ def _attempt(conn: Connection, job: _Cutover, attached: Sequence[Bounds]) -> Non
     job.clock.attempts += 1
     job = replace(job, migration=_reread(conn, job))
     legacy = _prepare(conn, job)
-    _lock(conn, job)
-    _apply_rest(conn, job, attached)
+    with _planned_once(conn):
+        applied = _drain_while_open(conn, job, attached)
+        _lock(conn, job)
+        _apply_rest(conn, job, attached, applied)
     _swap(conn, job, legacy)
     if job.is_rehearsal:
         raise _Rehearsed
@@ -312,28 +320,51 @@ def _lock(conn: Connection, job: _Cutover) -> None:
     run(conn, "core/timeouts", **Kind.DDL.value._replace(lock_ms=LOCK_MS)._asdict(), is_local=True)
 
 
-def _apply_rest(conn: Connection, job: _Cutover, attached: Sequence[Bounds]) -> None:
-    """Apply what came in since the last drain, and compare exactly those rows."""
-    sources = job.migration.sources
-    for source in sources:
+@contextmanager
+def _planned_once(conn: Connection) -> Iterator[None]:
+    """Let the server keep the plans of the statements in the block; such a statement is one command, as all of these are."""
+    run(conn, "migration/cutover_plan_once")
+    conn.prepare_threshold = 0
+    try:
+        yield
+    finally:
+        conn.prepare_threshold = None
+
+
+def _drain_once(conn: Connection, job: _Cutover, attached: Sequence[Bounds], applied: _Applied) -> int:
+    """Apply what is in the log now, noting keys and times; return how many entries there were."""
+    captured = {source.id: _captured(conn, source) for source in job.migration.sources}
+    for source in job.migration.sources:
+        if captured[source.id]:
+            drain_batch(conn, job.migration, source, attached)
+            applied.setdefault(source.id, []).extend(captured[source.id])
+    return sum(len(entries) for entries in captured.values())
+
+
+def _drain_while_open(conn: Connection, job: _Cutover, attached: Sequence[Bounds]) -> _Applied:
+    """Apply what has come in while the views were made; the application still writes, so the comparison says nothing yet.
+
+    It is made all the same: every statement that the locked part needs has its plan then.
+    """
+    for source in job.migration.sources:
         run(conn, "core/wait_for_work", work=f"drain:{job.name}:{source.code}")
-    applied: dict[int, list[Captured]] = {source.id: [] for source in sources}
-    job.clock.drained = 0
-    for _ in range(MOST_ROUNDS):
-        captured = {source.id: _captured(conn, source) for source in sources}
-        if not any(captured.values()):
+    applied: _Applied = {}
+    for _ in range(OPEN_ROUNDS):
+        if _drain_once(conn, job, attached, applied) <= VERY_FEW_KEYS:
             break
-        job.clock.drained += sum(drain_batch(conn, job.migration, source, attached).taken for source in sources)
-        applied = {number: [*entries, *captured[number]] for number, entries in applied.items()}
-    _require_applied(conn, job, applied)
+    _differing(conn, job.migration, applied)
+    return applied
 
 
-def _require_applied(conn: Connection, job: _Cutover, applied: Mapping[int, Sequence[Captured]]) -> None:
-    waiting = [source for source in job.migration.sources if _captured(conn, source)]
-    if waiting:
-        reason = f"changes of {waiting[0].relation} wait for partitions that are not attached"
-        raise NotReady(job.name, reason, f"Run create_partitions and backfill for {job.name}.")
-    differing = [key for source in job.migration.sources for key in _differing(conn, job.migration, source, applied[source.id])]
+def _apply_rest(conn: Connection, job: _Cutover, attached: Sequence[Bounds], applied: _Applied) -> None:
+    """Apply what came in until the locks were had, and compare every row that this transaction has applied."""
+    for _ in range(MOST_ROUNDS):
+        if not _drain_once(conn, job, attached, applied):
+            break
+    else:
+        raise NotReady(job.name, "captured changes wait for partitions", f"Run create_partitions and backfill for {job.name}.")
+    job.clock.drained = sum(len(entries) for entries in applied.values())
+    differing = _differing(conn, job.migration, applied)
     if differing:
         raise DrainDiffers(job.name, len(differing), ", ".join(differing[:5]))
 
@@ -342,35 +373,34 @@ def _captured(conn: Connection, source: Source) -> list[Captured]:
     return [(row["key"], row["old_time"]) for row in fetch(conn, "migration/cutover_captured", source_id=source.id)]
 
 
-def _differing(conn: Connection, migration: Registered, source: Source, captured: Sequence[Captured]) -> list[str]:
-    """Return the captured keys whose rows are not the same on both sides, each with its source."""
-    if not captured:
+def _differing(conn: Connection, migration: Registered, applied: _Applied) -> list[str]:
+    """Return the applied keys whose rows are not the same on both sides; the target's are looked up together."""
+    chosen = [source for source in migration.sources if applied.get(source.id)]
+    facts = {source.id: _facts(conn, migration, source, applied[source.id]) for source in chosen}
+    places = [place for source in chosen for place in select(conn, "migration/cutover_places", facts[source.id])]
+    if not places:
         return []
-    target = migration.target
-    columns = {"id": target.id_column, "time": target.time_column}
-    types = {"id_type": target.id_type, "time_type": target.time_type}
-    parts = fetch_one(conn, "migration/carry_target_parts", target=quoted(conn, target.relation), **columns, **types)
-    rows = fetch(
-        conn,
-        "migration/cutover_differences",
-        legacy=source.relation,
-        key=source.key_column,
-        forward=source.forward.name,
-        owns=source.owns.name,
-        target=target.relation,
-        mapped=parts["mapped"],
-        unified=parts["unified"],
-        key_type=source.key_type,
-        source_id=source.id,
-        code=source.code,
-        span_from=migration.span_from,
-        span_to=migration.span_to,
-        keys=[key for key, _ in captured],
-        times=[time for _, time in captured],
-        **columns,
-        **types,
-    )
-    return [f"{source.relation} {row['key']}" for row in rows]
+    read_rows(conn, migration, [(place["key"], place["event_time"]) for place in places])
+    rows = {source: select(conn, "migration/cutover_differences", facts[source.id]) for source in chosen}
+    return [f"{source.relation} {row['key']}" for source, found in rows.items() for row in found]
+
+
+def _facts(conn: Connection, migration: Registered, source: Source, captured: Sequence[Captured]) -> dict[str, Any]:
+    """Return what the statements about applied keys take between them."""
+    return {
+        **target_parts(conn, migration),
+        "legacy": source.relation,
+        "key": source.key_column,
+        "key_type": source.key_type,
+        "forward": source.forward.name,
+        "owns": source.owns.name,
+        "source_id": source.id,
+        "code": source.code,
+        "span_from": migration.span_from,
+        "span_to": migration.span_to,
+        "keys": [key for key, _ in captured],
+        "times": [time for _, time in captured],
+    }
 
 
 def _swap(conn: Connection, job: _Cutover, legacy: Mapping[int, Legacy]) -> None:

@@ -14,7 +14,7 @@ def describe_cutover(result: CutoverResult) -> str:
     if result.outcome == "already cut over":
         return f"{result.migration} is cut over already."
     attempts = "1 attempt" if result.attempts == 1 else f"{result.attempts} attempts"
-    meanwhile = f"{attempts}, {result.drained} keys applied meanwhile"
+    meanwhile = f"{attempts}, {result.drained} changes applied meanwhile"
     lines = [f"{result.migration} is {result.outcome}: the legacy tables were locked for {result.lock_ms} ms ({meanwhile})."]
     lines += [f"- A cutover now would be refused: {note}" for note in result.notes]
     return "\n".join(lines)

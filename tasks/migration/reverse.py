@@ -165,20 +165,14 @@ class _Batch:
     parts: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        target = self.migration.target
-        names = {"id": target.id_column, "time": target.time_column}
-        types = {"id_type": target.id_type, "time_type": target.time_type}
-        relation = quoted(self.conn, target.relation)
-        parts = fetch_one(self.conn, "migration/carry_target_parts", target=relation, **names, **types)
-        self.parts = {**parts, **names, **types, "target": target.relation, "target_name": relation}
-        self.parts["migration"] = self.migration.name
+        """Ask the catalog once."""
+        self.parts = target_parts(self.conn, self.migration)
 
     def read(self, places: Sequence[Place]) -> list[_Found]:
         """Read the rows of these places and say whose they are; places outside the attached partitions are left out."""
-        _run(self.conn, "migration/carry_make_room", self.parts)
-        _run(self.conn, "migration/carry_read", {**self.parts, **_lists(places)})
+        read_rows(self.conn, self.migration, places, self.parts)
         branches = {"owners": compose_owners(self.migration.sources), "adopters": self._adopters()}
-        rows = _fetch(self.conn, "migration/carry_classify", {**self.parts, **branches})
+        rows = select(self.conn, "migration/carry_classify", {**self.parts, **branches})
         return [_found(row) for row in rows if row["is_attached"]]
 
     def _adopters(self) -> sql.Composed:
@@ -227,12 +221,12 @@ class _Batch:
     def _rivals(self, source: Source, places: Sequence[Place], keys: Mapping[Place, str]) -> set[Place]:
         """Return the places whose legacy key stands for another row that is still there; ids repeat in the target."""
         values = self.of(source)
-        rows = _fetch(self.conn, "migration/carry_rivals", {**values, **_lists(places, keys)})
+        rows = select(self.conn, "migration/carry_rivals", {**values, **_lists(places, keys)})
         rivals = {(row["key"], row["event_time"]) for row in rows if row["is_rival"]}
         others = {(row["key"], row["event_time"]): (row["other_key"], row["other_time"]) for row in rows if row["other_key"]}
         if not others:
             return rivals
-        alive = _fetch(self.conn, "migration/carry_alive", {**values, **_lists(list(others.values()))})
+        alive = select(self.conn, "migration/carry_alive", {**values, **_lists(list(others.values()))})
         held = {(row["key"], row["event_time"]) for row in alive}
         return rivals | {place for place, other in others.items() if other in held}
 
@@ -261,7 +255,7 @@ class _Batch:
 
     def _upsert_together(self, source: Source, values: Mapping[str, Any]) -> Carried:
         written = _run(self.conn, "migration/carry_upsert", values)
-        found = _fetch(self.conn, "migration/carry_count", values)[0]["found"]
+        found = select(self.conn, "migration/carry_count", values)[0]["found"]
         if found != len(values["keys"]):
             raise CarriedAmiss(self.migration.name, str(source.relation), len(values["keys"]), found)
         _run(self.conn, "migration/carry_keep", values)
@@ -280,6 +274,26 @@ class _Batch:
         names = {"forward": source.forward.name, "backward": source.backward.name, "owns": source.owns.name}
         aside = source.relation.sibling(source.aside)
         return {**self.parts, **facts, **lists, **names, "aside": aside, "source_id": source.id}
+
+
+def target_parts(conn: Connection, migration: Registered) -> dict[str, Any]:
+    """Return what statements about the target's rows take: its names, and lists of its columns from the catalog."""
+    target, relation = migration.target, quoted(conn, migration.target.relation)
+    names = {"id": target.id_column, "time": target.time_column}
+    types = {"id_type": target.id_type, "time_type": target.time_type}
+    lists = fetch_one(conn, "migration/carry_target_parts", target=relation, **names, **types)
+    return {**lists, **names, **types, "target": target.relation, "target_name": relation, "migration": migration.name}
+
+
+def read_rows(conn: Connection, migration: Registered, places: Sequence[Place], parts: Mapping[str, Any] | None = None) -> None:
+    """Read the target's rows of these places into the temporary table maintenance_carried, until the transaction ends.
+
+    One look-up for all that follows: planning a statement on every partition costs more than the rows.
+    """
+    values = parts or target_parts(conn, migration)
+    _run(conn, "migration/carry_make_room", values)
+    run(conn, "migration/carry_clear")
+    _run(conn, "migration/carry_read", {**values, **_lists(list(dict.fromkeys(places)))})
 
 
 def compose_owners(sources: Sequence[Source]) -> sql.Composed:
@@ -302,7 +316,7 @@ def _chosen(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: values[key] for key in load(name).placeholders}
 
 
-def _fetch(conn: Connection, name: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+def select(conn: Connection, name: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Run a reading statement with the keywords that its file asks for."""
     return fetch(conn, name, **_chosen(name, values))
 
