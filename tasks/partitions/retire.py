@@ -158,9 +158,10 @@ def retire(  # noqa: PLR0917 (the two hooks after as_of are the ones that caller
     `require_gate` is asked in each transaction that records the intent to remove something; `on_plan` gets the plan and
     its text, and each later plan with removals that were not shown yet, before any of them; `archive_all` spreads the
     archives (threads of this process by default). `carry_back` brings what changed in the table since a cutover to the
-    old tables; a partition with changes that are not carried back stays, and so does every younger one. Returns Deferred while another run holds the table or a migration into it captures. Locks: see the
-    statements' headers. Raises NotDeclared, UnsuitableRelation, PartitionGap, RetentionShortened, ClockJumped,
-    FutureRefused, and the one error, or Unfinished naming all, where something due could not be done (D4).
+    old tables; a partition with changes that are not carried back stays, and so does every younger one. Returns Deferred
+    while another run holds the table or a migration into it captures. Locks: see the statements' headers. Raises
+    NotDeclared, UnsuitableRelation, PartitionGap, RetentionShortened, ClockJumped, FutureRefused, and the one error, or
+    Unfinished naming all, where something due could not be done (D4).
     """
     declared = declaration.table(table)
     policy = _policy(table, declared, safety)
