@@ -109,7 +109,7 @@ def bounded(dsn: str) -> str:
 
 def _refusal(server: Server, text: str) -> CannotConnect | AccessRefused:
     """Tell a refused login from an unreachable server; libpq gives no SQLSTATE for either."""
-    reason = text.strip().split("\n")[-1].removeprefix("connection failed: ")
+    reason = [line for line in text.strip().split("\n") if not line.startswith("\t")][-1]  # without libpq's own advice
     if any(words in text for words in ("authentication failed", "pg_hba.conf", "does not exist", "no password supplied")):
         return AccessRefused(server=server.text, user=server.user, reason=reason.rpartition("FATAL: ")[2].strip())
     return CannotConnect(server=server.text, reason=reason.rpartition("failed: ")[2].strip())
@@ -178,9 +178,27 @@ def _open_runtime(dsn: str) -> Runtime:
 
 @contextmanager
 def transaction(kind: Kind, *, lock_ms: int | None = None) -> Iterator[Connection]:
-    """Lend a pooled connection inside one transaction, its timeouts local to it; commits on leaving, rolls back on error."""
+    """Lend a pooled connection inside one transaction, its timeouts local to it; commits on leaving, rolls back on error.
+
+    Raises LockBusy where a lock was waited for in vain, naming who holds strong locks now; `with_lock_retries` looks
+    while it waits, and waits again.
+    """
+    limits = kind.value if lock_ms is None else kind.value._replace(lock_ms=lock_ms)
+    pid = 0
+    try:
+        with _transaction(limits) as conn:
+            pid = conn.info.backend_pid
+            yield conn
+    except psycopg.errors.LockNotAvailable:
+        with _transaction(Kind.READ.value) as conn:
+            holders = fetch(conn, "core/strong_locks", pid=pid)
+        relations = ", ".join(sorted({holder["relations"] for holder in holders})) or "A table"
+        raise LockBusy(relations, "use it", limits.lock_ms, _describe(holders)) from None
+
+
+@contextmanager
+def _transaction(limits: Timeouts) -> Iterator[Connection]:
     with runtime() as current, current.pool.connection() as conn, conn.transaction():
-        limits = kind.value if lock_ms is None else kind.value._replace(lock_ms=lock_ms)
         run(conn, "core/timeouts", **limits._asdict(), is_local=True)
         yield conn
 
@@ -263,7 +281,8 @@ def with_lock_retries(
 
 
 def _one_attempt(attempt: Callable[[Connection], T], kind: Kind, watch: _LockWatch) -> T:
-    with transaction(kind, lock_ms=watch.next_lock_ms(kind)) as conn, watch.watching(conn):
+    limits = kind.value._replace(lock_ms=watch.next_lock_ms(kind))
+    with _transaction(limits) as conn, watch.watching(conn):
         return attempt(conn)
 
 
@@ -318,12 +337,7 @@ class _LockWatch:
 
     def busy(self) -> LockBusy:
         waited = round((time.monotonic() - self.started) * 1000)
-        held = "; ".join(
-            f"pid {h['pid']} ({h['usename']}, {h['application_name'] or h['backend_type']}, {h['state']}, "
-            f"transaction open for {h['open_for_s']} s): {h['query']}"
-            for h in self.holders
-        )
-        return LockBusy(self.relation, self.action, waited, held or "a session that had gone when we looked")
+        return LockBusy(self.relation, self.action, waited, _describe(self.holders))
 
     def record(self, *, granted: bool) -> None:
         """Keep the wait where there was one; the ledger may not exist before the first migration."""
@@ -340,3 +354,12 @@ class _LockWatch:
                 granted=granted,
                 holders=json.dumps(self.holders, default=str),
             )
+
+
+def _describe(holders: list[dict[str, Any]]) -> str:
+    said = "; ".join(
+        f"pid {h['pid']} ({h['usename']}, {h['application_name'] or h['backend_type']}, {h['state']}, "
+        f"transaction open for {h['open_for_s']} s): {h['query']}"
+        for h in holders
+    )
+    return said or "a session that had gone when we looked"

@@ -69,6 +69,14 @@ class NoDatabase(Permanent):
 
 
 @dataclass(eq=False)
+class InvalidDatabaseUrl(Permanent):
+    """DATABASE_URL is not a connection string: {reason}. Write postgresql://user@host:5432/database; in a password percent-encode
+    every character but letters, digits and -._~ or give it as PGPASSWORD or in ~/.pgpass. (It is not printed: it may hold one.)"""
+
+    reason: str
+
+
+@dataclass(eq=False)
 class CannotConnect(Retryable):
     """Could not connect to {server}: {reason}. Check that the server runs and that DATABASE_URL names its host, port and
     database."""
@@ -174,7 +182,11 @@ class Unfinished(Permanent):
 
 
 def is_retryable(error: BaseException) -> bool:
-    """Say whether the same call may succeed later: our Retryable, or a connection lost on the way."""
+    """Say whether Prefect is to try again: our Retryable, or a connection lost on the way.
+
+    Not where a lock was busy, which was tried again near the connection, and not for a run that has ended (design 14).
+    """
     import psycopg
 
-    return isinstance(error, Retryable | psycopg.OperationalError) and not isinstance(error, psycopg.errors.QueryCanceled)
+    settled = LockBusy | RunLost | psycopg.errors.LockNotAvailable | psycopg.errors.QueryCanceled
+    return isinstance(error, Retryable | psycopg.OperationalError) and not isinstance(error, settled)

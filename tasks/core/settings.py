@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from tasks.core.errors import NoDatabase
+from tasks.core.errors import InvalidDatabaseUrl, NoDatabase
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -46,8 +46,24 @@ def settings() -> Settings:
 
 
 def database_url() -> str:
-    """Return DATABASE_URL, or raise NoDatabase with the remedy."""
+    """Return DATABASE_URL; raises NoDatabase where it is not set, InvalidDatabaseUrl where it cannot be read unambiguously."""
     url = settings().database_url
     if url is None or not url.get_secret_value():
         raise NoDatabase
+    _require_readable(url.get_secret_value())
     return url.get_secret_value()
+
+
+def _require_readable(url: str) -> None:
+    """Refuse what the driver would quote in its error, and what puts part of a password into host, port or database."""
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.Error:
+        raise InvalidDatabaseUrl(reason="the driver cannot read it") from None
+    if any("@" in str(parts.get(name, "")) for name in ("host", "port", "dbname")):
+        raise InvalidDatabaseUrl(reason="it has an @ in its host, port or database, so its password ends too early")
+    if not set(str(parts.get("port", ""))) <= set("0123456789,"):
+        raise InvalidDatabaseUrl(reason="its port is not a number")

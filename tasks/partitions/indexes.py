@@ -122,13 +122,17 @@ def ensure_indexes(
 def _as_the_server_writes(parent: Parent, wanted: Mapping[str, Index]) -> dict[str, str]:
     """Return each declared definition in the server's own spelling, from an empty table that is rolled back."""
     probe = Relation("maintenance", f"index_probe_{parent.oid}")
-    with transaction(Kind.DDL) as conn, conn.transaction(force_rollback=True):
-        run(conn, "partitions/create_probe", probe=probe, parent=parent.relation)
-        for name, index in wanted.items():
-            with _as_declared(parent, name):
-                _create(conn, name, probe, index)
-        rows = fetch(conn, "partitions/list_probe_indexes", schema=probe.schema, name=probe.name)
-    return {row["name"]: row["definition"] for row in rows}
+
+    def attempt(conn: Connection) -> dict[str, str]:
+        with conn.transaction(force_rollback=True):
+            run(conn, "partitions/create_probe", probe=probe, parent=parent.relation)
+            for name, index in wanted.items():
+                with _as_declared(parent, name):
+                    _create(conn, name, probe, index)
+            rows = fetch(conn, "partitions/list_probe_indexes", schema=probe.schema, name=probe.name)
+        return {row["name"]: row["definition"] for row in rows}
+
+    return with_lock_retries(parent.relation, "read the columns of", attempt)
 
 
 @contextmanager

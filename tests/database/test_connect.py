@@ -19,7 +19,15 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tasks.core import connect
 from tasks.core.connect import Kind, database_now, open_connection, require_session, runtime, transaction, with_lock_retries
-from tasks.core.errors import AccessRefused, CannotConnect, LockBusy, NoDatabase, PoolerRefused, ServerTooOld
+from tasks.core.errors import (
+    AccessRefused,
+    CannotConnect,
+    LockBusy,
+    NoDatabase,
+    PoolerRefused,
+    ServerTooOld,
+    is_retryable,
+)
 from tasks.core.sqlfiles import run
 
 PGBOUNCER = shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin")
@@ -35,7 +43,7 @@ def test_no_database_url_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> No
 def test_an_unreachable_server_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://maintainer:s3cret@127.0.0.1:1/nowhere")
 
-    with pytest.raises(CannotConnect, match=r"127\.0\.0\.1:1/nowhere.*Check that the server runs") as caught:
+    with pytest.raises(CannotConnect, match=r"127\.0\.0\.1:1/nowhere: Connection refused\. Check that the server") as caught:
         database_now()
 
     assert "s3cret" not in str(caught.value)
@@ -132,6 +140,16 @@ def test_a_lock_that_stays_taken_ends_by_naming_who_holds_it(locked_table: psyco
     with transaction(Kind.READ) as conn:
         kept = conn.execute("select relation, granted, holders -> 0 ->> 'pid' from maintenance.lock_wait").fetchall()
     assert kept == [("public.wanted", False, str(locked_table.info.backend_pid))]
+
+
+def test_a_wait_that_nobody_watched_names_who_holds_a_strong_lock(locked_table: psycopg.Connection) -> None:
+    with pytest.raises(LockBusy) as caught, transaction(Kind.READ, lock_ms=100) as conn:
+        conn.execute("select from public.wanted")
+
+    assert caught.value.relation == "public.wanted"
+    assert f"pid {locked_table.info.backend_pid}" in caught.value.holders
+    assert "nightly report" in caught.value.holders
+    assert not is_retryable(caught.value), "locks are waited for near the connection, not by Prefect too"
 
 
 def test_a_lock_that_comes_free_is_taken_at_a_later_attempt(locked_table: psycopg.Connection) -> None:
