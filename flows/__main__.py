@@ -9,12 +9,13 @@ from __future__ import annotations
 import ast
 import importlib
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from cyclopts import App
+from cyclopts import App, CycloptsError
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -24,7 +25,7 @@ from tasks.core.settings import database_url
 
 FOLDER = Path(__file__).resolve().parent
 #: Exit codes: 0 done (also deferred), 1 failed, 2 wrong call, 3 waiting for a person.
-WAITING = 3
+WRONG_CALL, WAITING = 2, 3
 
 
 def list_flows() -> dict[str, str]:
@@ -46,10 +47,13 @@ def main(arguments: list[str]) -> int:
     flows = list_flows()
     if name == "approve":
         return _guarded(lambda: _call(importlib.import_module("tasks.migration.approve").approve, rest, "approve"))
-    if name not in flows:
-        _print_list(flows)
-        return 0 if name in {"", "__help", "_h"} else 2
-    return _guarded(lambda: _run_flow(name, rest))
+    if name in flows:
+        return _guarded(lambda: _run_flow(name, rest))
+    _print_list(flows)
+    if name in {"", "__help", "_h"}:
+        return 0
+    _complain(f"There is no flow {arguments[0]}. Name one of the list.")
+    return WRONG_CALL
 
 
 def _print_list(flows: dict[str, str]) -> None:
@@ -60,31 +64,66 @@ def _print_list(flows: dict[str, str]) -> None:
     Console().print(table)
 
 
-def _guarded(call: Any) -> int:
+def _guarded(call: Callable[[], int]) -> int:
     try:
         return call()
     except MaintenanceError as error:
-        Console(stderr=True, soft_wrap=True).print(f"{type(error).__name__}: {error}", markup=False, highlight=False)
+        _complain(f"{type(error).__name__}: {error}")
         return error.exit_code
+
+
+def _complain(line: str) -> None:
+    Console(stderr=True, soft_wrap=True).print(line, markup=False, highlight=False)
 
 
 def _run_flow(name: str, rest: list[str]) -> int:
     flow = getattr(importlib.import_module(f"flows.{name}"), name)
-    if not {"--help", "-h"} & set(rest):
-        database_url()
-        read_declaration()
-        with _prefect_api():
-            return _call(flow, rest, name)
-    return _call(flow, rest, name)
+    return _call(flow, rest, name, nullcontext() if {"--help", "-h"} & set(rest) else _ready())
 
 
-def _call(function: Any, rest: list[str], name: str) -> int:
-    app = App(name=f"python -m flows {name}", version_flags=[], result_action="return_value")
+@contextmanager
+def _ready() -> Iterator[None]:
+    """Look at what every flow needs before a Prefect server is started for it."""
+    database_url()
+    read_declaration()
+    with _prefect_api():
+        yield
+
+
+def _call(function: Any, rest: list[str], name: str, around: AbstractContextManager[None] | None = None) -> int:
+    app = App(name=f"python -m flows {name}", version_flags=[])
     app.default(_plain(function))
-    result: Any = app(rest, exit_on_error=True, print_error=True)
+    try:
+        command, bound, _ = app.parse_args(rest, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        _complain(f"{name} was not started: {_reason(error)} See python -m flows {name} --help.")
+        return WRONG_CALL
+    with around or nullcontext():
+        result: Any = command(*bound.args, **bound.kwargs)
     if result is not None:
-        Console(soft_wrap=True).print(result)
+        _print_result(result)
     return WAITING if getattr(result, "outcome", None) == "waiting" else 0
+
+
+def _reason(error: CycloptsError) -> str:
+    """Return what is wrong with a call in one line; pydantic's own text has four."""
+    if not isinstance(error.__cause__, ValidationError):
+        return str(error)
+    wrong = (f"{'.'.join(map(str, e['loc']))} is {e['input']}: {e['msg']}." for e in error.__cause__.errors())
+    return " ".join(wrong)
+
+
+def _print_result(result: Any) -> None:
+    """Print what a flow returned; what was put off or waits as the sentence that says so."""
+    console = Console(soft_wrap=True)
+    for item in result if isinstance(result, list) else [result]:
+        match getattr(item, "outcome", None):
+            case "deferred":
+                console.print(f"deferred: {item.subject}: {item.reason}", markup=False, highlight=False)
+            case "waiting":
+                console.print(item.message, markup=False, highlight=False)
+            case _:
+                console.print(item)
 
 
 def _plain(function: Any) -> Any:

@@ -31,7 +31,7 @@ def migrate(migration: str, approval: Literal["ask", "given"] = "ask") -> Any:
         declaration.migration(migration)
         try:
             if not is_cut_over(migration):
-                copy(migration, declaration, as_of, report)
+                copy(migration, declaration, as_of)
                 prove(migration, declaration, report)
                 if not is_approved(migration, declaration, approval):
                     return finish_one(waiting(migration, declaration, as_of))

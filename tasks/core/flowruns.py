@@ -11,11 +11,13 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from prefect import get_run_logger
+from prefect import Flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
-from prefect.client.schemas.objects import State
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.runtime import flow_run
+from prefect.states import Cancelled as CancelledState
 from prefect.states import Completed
 
 from tasks.core.errors import MaintenanceError, Permanent, Unfinished, is_retryable
@@ -27,6 +29,24 @@ R = TypeVar("R")
 
 class Cancelled(Permanent):
     """This flow run was cancelled in Prefect; the unit in work was finished, the rest stays due."""
+
+
+class _OneLine(logging.Filter):
+    """Lets our own errors appear as the one line that they are: a traceback says nothing that the line does not."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep every record; in one that reports an error of ours put its message for its repr and traceback."""
+        caught = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+        for error in (caught, *(record.args if isinstance(record.args, tuple) else ())):
+            if isinstance(error, MaintenanceError):
+                record.msg = record.getMessage().replace(repr(error), f"{type(error).__name__}: {error}")
+                record.args, record.exc_info = None, None
+                break
+        return True
+
+
+for _name in ("prefect.flow_runs", "prefect.task_runs"):
+    logging.getLogger(_name).addFilter(_OneLine())
 
 
 def _retry_condition(_task: object, _run: object, state: State[Any]) -> bool:
@@ -86,12 +106,15 @@ def publish(key: str, markdown: str, *, title: str | None = None) -> None:
 def each(flow: str, names: Iterable[N], work: Callable[[N], R]) -> list[R]:
     """Do `work` for each name, one failure not stopping the others; raises Unfinished naming every failure.
 
-    A single name's own error is raised as it is.
+    A single name's own error is raised as it is; Cancelled stops at once.
     """
     chosen, results, failures = list(names), list[R](), list[tuple[N, MaintenanceError]]()
     for name in chosen:
+        stop_if_cancelled()
         try:
             results.append(work(name))
+        except Cancelled:
+            raise
         except MaintenanceError as error:
             log().error("%s: %s", name, error)
             failures.append((name, error))
@@ -111,7 +134,7 @@ def finish(results: list[R]) -> Any:
     return results
 
 
-def finish_one(result: R) -> Any:
+def finish_one(result: object) -> Any:
     """Return one result; a Deferred or a waiting one as a Completed state of that name, so that the run list shows it."""
     if not is_in_run():
         return result
@@ -123,13 +146,24 @@ def finish_one(result: R) -> Any:
 
 
 def stop_if_cancelled() -> None:
-    """Raise Cancelled where Prefect wants this flow run to stop; called between units, asks the API (design 13)."""
+    """Raise Cancelled where Prefect wants this flow run to stop; called between units, asks the API (design 13).
+
+    A process worker ends the process itself; elsewhere Prefect would leave the run as Cancelling for good.
+    """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return
-    from prefect.client.orchestration import get_client
-
     with get_client(sync_client=True) as client:
         state = client.read_flow_run(context.flow_run.id).state
     if state is not None and (state.is_cancelling() or state.is_cancelled()):
+        hooks = context.flow.on_cancellation_hooks if context.flow is not None else []
+        if _end_as_cancelled not in hooks:
+            hooks.append(_end_as_cancelled)
         raise Cancelled
+
+
+def _end_as_cancelled(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Turn Cancelling into Cancelled: a hook, which the engine calls where it and no worker settles the run's end."""
+    del flow, state
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(flow_run.id, CancelledState(message=str(Cancelled())))

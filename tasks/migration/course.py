@@ -14,7 +14,7 @@ from typing import Literal
 
 from tasks.core.connect import Connection, Kind, transaction
 from tasks.core.declaration import Declaration, Migration
-from tasks.core.flowruns import log, publish
+from tasks.core.flowruns import flow_run_id, log, publish, stop_if_cancelled
 from tasks.core.ledger import Deferred
 from tasks.core.sqlfiles import fetch, run
 from tasks.gates.evidence import read_state
@@ -22,9 +22,9 @@ from tasks.gates.gate import pass_gate
 from tasks.gates.report import write_report
 from tasks.migration.approval import InvalidApproval, Request, State, answer, ask, close, how_to_approve, require_approval
 from tasks.migration.approval_form import ask_person, can_suspend, given_sign_offs
-from tasks.migration.backfill import backfill
 from tasks.migration.cutover import cut_over
 from tasks.migration.registry import read_registered
+from tasks.migration.steps import backfill_in_tasks
 from tasks.migration.verify import verify
 
 OnProgress = Callable[[str, int, int | None], None]
@@ -56,9 +56,9 @@ def is_cut_over(migration: str) -> bool:
     return known is not None and known.phase in {"cut_over", "retired"}
 
 
-def copy(migration: str, declaration: Declaration, as_of: datetime, on_progress: OnProgress) -> None:
+def copy(migration: str, declaration: Declaration, as_of: datetime) -> None:
     """Preflight gate, capture, backfill, and the gate on what was copied; Postponed where another run holds the target."""
-    done = backfill(migration, declaration, as_of, on_progress=on_progress)
+    done = backfill_in_tasks(migration, declaration, as_of)
     if isinstance(done, Deferred):
         raise Postponed(done)
     log().info("copied %s rows, %s in quarantine", f"{done.rows_copied:,}", f"{sum(done.rows_quarantined.values()):,}")
@@ -67,7 +67,8 @@ def copy(migration: str, declaration: Declaration, as_of: datetime, on_progress:
 
 def prove(migration: str, declaration: Declaration, on_progress: OnProgress) -> None:
     """Compare every row and ask the gate; raises GateBlocked naming the rows, Postponed where another run holds the target."""
-    done = verify(migration, declaration, on_progress=on_progress)
+    stop_if_cancelled()
+    done = verify(migration, declaration, on_progress=on_progress, flow_run_id=flow_run_id())
     if isinstance(done, Deferred):
         raise Postponed(done)
 
@@ -132,7 +133,8 @@ def waiting(migration: str, declaration: Declaration, as_of: datetime) -> Migrat
 
 def complete(migration: str, declaration: Declaration, as_of: datetime) -> MigrationResult:
     """Cut over where that is not done, ask the gate after it, and write the report; Postponed where another run holds it."""
-    done = cut_over(migration, declaration)
+    stop_if_cancelled()
+    done = cut_over(migration, declaration, flow_run_id=flow_run_id())
     if isinstance(done, Deferred):
         raise Postponed(done)
     pass_gate(migration, "after_cutover", declaration)
