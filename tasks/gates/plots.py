@@ -25,7 +25,9 @@ def days(rows: Sequence[Mapping[str, Any]]) -> str:
     values = [{"day": day, "side": side, "rows": rows} for side, sums in sides.items() for day, rows in sorted(sums.items())]
     colour = alt.Color("side:N", title=None, scale=alt.Scale(range=[LEGACY, UNIFIED]), legend=alt.Legend(orient="top"))
     x = alt.X("day:T", title=None)
-    lines = alt.Chart(_data(values)).mark_line(interpolate="step-after").encode(x=x, y=alt.Y("rows:Q", title="rows"), color=colour)
+    lines = (
+        alt.Chart(_data(values)).mark_line(interpolate="step-after").encode(x=x, y=alt.Y("rows:Q", title="rows"), color=colour)
+    )
     unequal = {row["lower"] for row in bounded if not row["is_equal"]}
     marks = [{"day": day, "rows": sides["unified"][day]} for day in sorted(unequal)]
     points = alt.Chart(_data(marks)).mark_point(color=DIFFERENT, size=80, shape="triangle-up").encode(x=x, y="rows:Q")
@@ -69,6 +71,13 @@ def _svg(chart: Any) -> str:
     import vl_convert
 
     shown = chart.properties(width=WIDTH, height=HEIGHT, background="transparent").configure_view(stroke=None)
-    axes = {"labelColor": GREY, "titleColor": GREY, "gridColor": GREY, "gridOpacity": 0.25, "domainColor": GREY, "tickColor": GREY}
+    axes = {
+        "labelColor": GREY,
+        "titleColor": GREY,
+        "gridColor": GREY,
+        "gridOpacity": 0.25,
+        "domainColor": GREY,
+        "tickColor": GREY,
+    }
     styled = shown.configure_axis(**axes).configure_legend(labelColor=GREY)
     return vl_convert.vegalite_to_svg(styled.to_dict())

@@ -13,5 +13,7 @@ from tasks.upkeep.matviews import Refreshed
 def refreshed_table(results: Sequence[Refreshed]) -> str:
     """Return a Markdown table, one line per view."""
     head = "| view | outcome | why | seconds | rows | bytes |\n|---|---|---|---|---|---|"
-    lines = [f"| {r.matview} | {r.outcome} | {r.reason} | {r.seconds:.2f} | {r.rows_after:,} | {r.size_bytes:,} |" for r in results]
+    lines = [
+        f"| {r.matview} | {r.outcome} | {r.reason} | {r.seconds:.2f} | {r.rows_after:,} | {r.size_bytes:,} |" for r in results
+    ]
     return "\n".join([head, *lines])

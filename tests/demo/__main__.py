@@ -6,6 +6,7 @@ Keep out: anything that a user's own run would not do too (`story`).
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import signal
@@ -18,7 +19,7 @@ from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
-from tests.demo import quiet as quiet  # isort: skip (before Prefect is imported)
+import tests.demo.quiet  # isort: skip (before Prefect is imported)
 from tests.demo.memory import Peak
 from tests.demo.screen import Screen
 from tests.demo.stage import Stage, fill, stage
@@ -78,8 +79,8 @@ def play(screen: Screen, ready: Stage) -> tuple[list[tuple[str, str]], list[str]
 
 def _load_slow_libraries() -> None:
     """Import in a thread what takes seconds, while the server fills the tables."""
-    import great_expectations  # noqa: F401
-    import pandas as pd  # noqa: F401
+    for name in ("pandas", "great_expectations"):
+        importlib.import_module(name)
 
 
 @contextmanager

@@ -19,10 +19,15 @@ ROOT = Path(__file__).parent / "sql"
 
 def run(conn: psycopg.Connection[Any], name: str, **values: object) -> psycopg.Cursor[Any]:
     """Execute `tests/demo/sql/<name>.sql` with the keywords its header names; raises InvalidSqlFile on any other keyword."""
-    statement = load(name, ROOT)
+    return run_from(ROOT, conn, name, **values)
+
+
+def run_from(root: Path, conn: psycopg.Connection[Any], name: str, /, **values: object) -> psycopg.Cursor[Any]:
+    """Do the same with `<root>/<name>.sql`: for the other folders below tests/ that keep statements."""
+    statement = load(name, root)
     if values.keys() != statement.placeholders:
         reason = f"it takes {sorted(statement.placeholders)} and was given {sorted(values)}"
-        raise InvalidSqlFile(name=f"../tests/demo/sql/{name}", reason=reason)
+        raise InvalidSqlFile(name=f"../tests/{root.parent.name}/sql/{name}", reason=reason)
     query = trusted(statement.text).format(**_composed(statement, values))
     bound = {key: values[key] for key in statement.params}
     return conn.execute(query, bound) if bound else conn.execute(query)

@@ -80,7 +80,9 @@ def test_a_view_that_was_never_filled_or_failed_is_a_warning() -> None:
     assert "broken" in only(MatviewFacts("a.v", NOW, DAY, "broken")).text
 
 
-@pytest.mark.parametrize(("status", "levels"), [("PASSED", []), ("WARNED", ["info"]), ("BLOCKED", ["critical"]), ("ERRORED", ["critical"])])
+@pytest.mark.parametrize(
+    ("status", "levels"), [("PASSED", []), ("WARNED", ["info"]), ("BLOCKED", ["critical"]), ("ERRORED", ["critical"])]
+)
 def test_a_gate_counts_by_its_newest_verdict(status: str, levels: list[str]) -> None:
     assert [f.level for f in find([GateFacts("m", "integrity", status, NOW, 1)], NOW)] == levels
 
