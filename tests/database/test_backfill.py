@@ -13,12 +13,14 @@ from tasks.core.connect import Kind, transaction
 from tasks.core.declaration import Declaration
 from tasks.core.errors import MissingRelation, NotDeclared, UnsuitableRelation
 from tasks.core.ledger import Deferred, run_exclusively
+from tasks.gates.evidence import collect
 from tasks.migration import copy
 from tasks.migration.backfill import BackfillResult, backfill, copy_bundle, free_bytes, in_threads
 from tasks.migration.backfill_text import backfill_plan, backfill_result
 from tasks.migration.capture import CaptureChanged, capture_on
 from tasks.migration.copy import UnitFailed, register_units
 from tasks.migration.plan import BackfillPlan, Cut, Due, TooLittleDisk
+from tasks.migration.prepare import prepare_migration
 from tasks.migration.rows import MappingDefect
 from tasks.migration.sources import ColumnMissing
 from tasks.partitions.create import ensure_partitions
@@ -252,6 +254,23 @@ def test_a_changed_mapping_has_everything_done_again(full: Scene) -> None:
     full.backfill()
     assert full.backfill(declared=declared(full, zone="Etc/UTC")).units_done == 9
     full.assert_exact()
+
+
+def test_what_was_done_again_does_not_count_as_left_over_for_the_gate(full: Scene) -> None:
+    full.backfill()
+    again = declared(full, zone="Etc/UTC")
+    with transaction(Kind.DDL) as conn:
+        prepare_migration(conn, NAME, again, AS_OF)
+    assert not any(unit["is_done"] for unit in units_of(again))
+
+    full.backfill(declared=again)
+
+    assert [unit["is_done"] for unit in units_of(again)] == [True] * 9
+
+
+def units_of(declaration: Declaration) -> list[dict[str, Any]]:
+    """Return the frame that the gate `backfill` judges, a row per unit."""
+    return [dict(row) for row in collect(NAME, "backfill", declaration).frames["units"].rows]
 
 
 def test_a_registered_month_that_somebody_else_made_is_withdrawn(full: Scene) -> None:

@@ -2,7 +2,7 @@
 -- identifiers: target, backward, owns
 select
     b.bill_no,
-    b.customer,
+    b.customer::varchar(80) as customer,
     b.cents,
     b.issued,
     b.due,
