@@ -32,8 +32,8 @@ from tasks.partitions.figures import Column, Figures, joined, list_columns, read
 
 #: What Hive, and so DuckDB and Spark, read as a partition value that is null: a partition without a lower bound.
 NO_LOWER = "__HIVE_DEFAULT_PARTITION__"
-#: One flow run maps at most 40 tasks (design 4); fewer than four bundles would leave threads idle at the end.
-LEAST_BUNDLES, MOST_BUNDLES, BUNDLE_BYTES = 4, 40, 64 << 20
+#: One flow run maps at most 40 tasks (design 4); a bundle opens a session of its own, which costs some 40 ms.
+LEAST_BUNDLES, MOST_BUNDLES, BUNDLE_BYTES = 2, 40, 64 << 20
 
 
 @dataclass(eq=False)

@@ -65,7 +65,7 @@ def test_an_applied_run_passes_its_gate_and_archives_as_tasks(conn: psycopg.Conn
     assert result.archived == names(DUE)
     assert states(conn) == dict.fromkeys(names(DUE), "archived")
     assert newest(prefect_api, "flow")[0]["name"] == f"APPLY {TABLE} {AS_OF:%Y-%m-%d}"
-    assert f"archive {name_of(-13)}" in {run["name"] for run in newest(prefect_api, "task")}
+    assert f"archive {name_of(-13)} and 1 more" in {run["name"] for run in newest(prefect_api, "task")}
     verdict = "select status, split_part(subject, ' ', 1), count(*) from maintenance.verdict group by 1, 2"
     assert conn.execute(verdict).fetchall() == [("PASSED", TABLE, 1)]
 
