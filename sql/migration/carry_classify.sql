@@ -1,12 +1,17 @@
 -- Whose each row of the batch is, who takes it where nobody owns it, and whether the time of one that is gone lies in an
--- attached partition.
+-- attached partition, or in one that retention has taken out and not dropped.
 -- identifiers: id
 -- fragments: owners, adopters
--- literals: target_name
+-- literals: target_name, parent
 with bounds as materialized (
     select p.lower, p.upper
     from maintenance.partition as p
     where p.parent_oid = {target_name}::regclass and not p.is_pending_detach
+    union all
+    select o.lower, o.upper
+    from maintenance.retirement as o
+    inner join pg_catalog.pg_class as c on o.partition_oid = c.oid
+    where o.parent = {parent} and o.state in ('detaching', 'detached', 'archiving', 'archived')
 )
 
 select

@@ -116,8 +116,10 @@ def judge_queued(conn: Connection, migration: Registered) -> int:
     Runs in the caller's transaction, after cutover; what returns to the target is logged and carried back like any row.
     """
     span = fetch_one(conn, "migration/lock_span_shared", target=migration.subject)
-    since = fetch_one(conn, "migration/cutover_read", migration=migration.name)["cut_over_at"]
-    batch = _Batch(conn, migration)
+    stood = fetch(conn, "migration/cutover_read", migration=migration.name)
+    if not stood:
+        return 0
+    since, batch = stood[0]["cut_over_at"], _Batch(conn, migration)
     bounds = {"span_from": span["lower"], "span_to": span["upper"], "since": since}
     columns = {"columns": migration.target.names, "mapped": ", ".join(f"f.{c.quoted}" for c in migration.target.columns)}
     return sum(_run(conn, "migration/judge_queued", {**batch.of(s), **bounds, **columns}) for s in migration.sources)
@@ -132,7 +134,8 @@ def count_waiting(migration: str) -> int:
 def carry_batch(conn: Connection, migration: Registered, policy: declared.Migration, limit: int = BATCH_KEYS) -> Carried:
     """Carry the oldest changes in the caller's transaction: what is gone is deleted, what is there is written as it is now.
 
-    A time outside the attached partitions is never carried as a deletion: such a row was retired, not deleted.
+    A time in no partition is never carried as a deletion: such a row was retired, not deleted. A partition that retention
+    has taken out and not dropped counts: a transaction that was open then may have changed it last.
     """
     taken = fetch(conn, "migration/carry_take", migration=migration.name, limit=limit)
     if not taken:
@@ -169,9 +172,10 @@ class _Batch:
         self.parts = target_parts(self.conn, self.migration)
 
     def read(self, places: Sequence[Place]) -> list[_Found]:
-        """Read the rows of these places and say whose they are; places outside the attached partitions are left out."""
+        """Read the rows of these places and say whose they are; places in no partition are left out."""
         read_rows(self.conn, self.migration, places, self.parts)
         branches = {"owners": compose_owners(self.migration.sources), "adopters": self._adopters()}
+        branches = {**branches, "parent": self.migration.subject}
         rows = select(self.conn, "migration/carry_classify", {**self.parts, **branches})
         return [_found(row) for row in rows if row["is_attached"]]
 
@@ -294,6 +298,9 @@ def read_rows(conn: Connection, migration: Registered, places: Sequence[Place], 
     _run(conn, "migration/carry_make_room", values)
     run(conn, "migration/carry_clear")
     _run(conn, "migration/carry_read", {**values, **_lists(list(dict.fromkeys(places)))})
+    for retired in fetch(conn, "migration/carry_retired", parent=migration.subject):
+        partition = Relation(retired.pop("schema"), retired.pop("name"))
+        _run(conn, "migration/carry_read_retired", {**values, **retired, "partition": partition})
 
 
 def compose_owners(sources: Sequence[Source]) -> sql.Composed:

@@ -18,7 +18,7 @@ from tasks.core.connect import Connection, Kind, transaction, with_lock_retries
 from tasks.core.errors import Permanent
 from tasks.core.ledger import Run, enter_unit
 from tasks.core.names import Relation
-from tasks.core.sqlfiles import fetch, run
+from tasks.core.sqlfiles import fetch, fetch_one, run
 from tasks.partitions.archive import ArchiveFailed, require_detached
 from tasks.partitions.archive_proof import require_archive
 from tasks.partitions.figures import Figures, differences, list_columns, read_figures
@@ -60,7 +60,7 @@ def drop_partition(work: Dropping, step: Drop, retirement_id: int) -> None:
     def attempt(conn: Connection) -> None:
         enter_unit(conn, work.started)
         record = _claim(conn, relation, retirement_id)
-        _require_allowed(conn, work, step)
+        _require_allowed(conn, work, step, retirement_id)
         run(conn, "partitions/lock_partition", partition=relation)
         _require_same(conn, relation, record, proven)
         run(conn, "partitions/drop_partition", partition=relation)
@@ -87,8 +87,10 @@ def _proven(relation: Relation, record: _Record) -> Figures | None:
     return require_archive(str(relation), Path(record["archive"]), record["manifest"])
 
 
-def _require_allowed(conn: Connection, work: Dropping, step: Drop) -> None:
+def _require_allowed(conn: Connection, work: Dropping, step: Drop, retirement_id: int) -> None:
     """Look at the holds once more, with the door closed to new ones, and at the gate."""
+    if fetch_one(conn, "partitions/changes_waiting", id=retirement_id)["is_waiting"]:
+        raise DropRefused(step.partition.name, "changes in it are still to be carried back to the old tables; run backfill")
     run(conn, "partitions/lock_holds")
     if not is_still_due(step, work.policy, list_holds(conn, work.table), work.as_of):
         raise DropRefused(str(work.table), f"{step.partition.name} was put on hold")

@@ -365,6 +365,15 @@ def test_changes_are_carried_back_while_the_cutover_stands(conn: Conn) -> None:
     assert one(conn, "select count(*) from monitoring.events_legacy where id = 424242") == 1
 
 
+def test_a_scheduled_backfill_carries_back_after_the_cutover(conn: Conn) -> None:
+    conn.execute("update monitoring.events set data = '{\"seen\": 1}' where id = 5")
+
+    result = backfill(NAME, declaration(), database_now(), preflight=None)
+
+    assert (getattr(result, "outcome", None), getattr(result, "keys_drained", None)) == ("cut over", 1)
+    assert one(conn, "select data from monitoring.events_legacy where id = 5") == {"seen": 1}
+
+
 def test_a_retired_partition_deletes_nothing_in_the_legacy_tables(conn: Conn) -> None:
     """The row was changed, then its partition was detached before the change was carried back."""
     partition = one(conn, "select relation_oid::regclass::text from maintenance.partition order by lower limit 1 offset 3")
@@ -377,6 +386,34 @@ def test_a_retired_partition_deletes_nothing_in_the_legacy_tables(conn: Conn) ->
     carry()
 
     assert {name: len(rows) for name, rows in shown(conn, "_legacy").items()} == before
+
+
+def test_a_change_that_its_partition_took_along_is_carried_back_from_there(conn: Conn) -> None:
+    """A transaction that was open when the partition left had changed it: DETACH waits for it, the log is read later."""
+    key, at = conn.execute(
+        "select id, timestamp from monitoring.events where isfinite(timestamp) order by timestamp limit 1"
+    ).fetchone() or (0, None)
+    gone = one(conn, "select max(id) from monitoring.events where timestamp::date = %s::date and id <> %s", at, key)
+    carry()
+    conn.execute("update monitoring.events set data = '{\"last\": true}' where id = %s", (key,))
+    conn.execute("delete from monitoring.events where id = %s", (gone,))
+    partition, oid, lower, upper = conn.execute(
+        "select p.schema || '.' || p.name, p.relation_oid, p.lower, p.upper from maintenance.partition as p"
+        f" where p.parent_oid = '{TARGET}'::regclass and p.lower <= %s and %s < p.upper",
+        (at, at),
+    ).fetchone() or ("", 0, None, None)
+    conn.execute(
+        "insert into maintenance.retirement (parent, partition, partition_oid, lower, upper, state, reason, due_at)"
+        " values (%s, %s, %s, %s, %s, 'detached', 'a test', now())",
+        (TARGET, partition, oid, lower, upper),
+    )
+    conn.execute(f"alter table {TARGET} detach partition {partition}")
+
+    carry()
+
+    assert one(conn, "select data ->> 'last' from monitoring.events_legacy where id = %s", key) == "true"
+    assert one(conn, "select count(*) from monitoring.events_legacy where id = %s", gone) == 0
+    assert one(conn, "select count(*) from maintenance.reverse_capture") == 0
 
 
 def test_maintenances_own_moves_are_not_logged_and_an_applications_are(conn: Conn, superuser: Conn, dsn: str) -> None:
