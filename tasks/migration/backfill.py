@@ -33,6 +33,7 @@ from tasks.migration.drain import BATCH_KEYS, Batch, drain_source
 from tasks.migration.plan import BackfillPlan, Cut, Due, bundle, require_disk
 from tasks.migration.prepare import prepare_migration
 from tasks.migration.registry import Registered, Source, read_registered
+from tasks.migration.reverse import carry_back
 from tasks.partitions.bounds import Bounds
 from tasks.partitions.catalog import list_partitions, read_parent
 from tasks.partitions.indexes import ensure_indexes
@@ -88,7 +89,7 @@ def backfill(
     """Copy the legacy tables of migration `name` into its target, while they are written, exactly once.
 
     Interrupted at any moment, the next call goes on; a call with nothing left to copy drains the log only, and after
-    the cutover none does anything. Locks: SHARE ROW EXCLUSIVE on each legacy table once, for its triggers; SHARE UPDATE
+    the cutover it carries back what has changed since. Locks: SHARE ROW EXCLUSIVE on each legacy table once, for its triggers; SHARE UPDATE
     EXCLUSIVE on the target for milliseconds per partition. The gate `preflight` guards the triggers (None: unguarded).
     Deferred where another run works on this target.
     Raises NotDeclared, MissingRelation, MissingRight, UnsuitableRelation, ColumnMissing, MappingRefused, TooLittleDisk,
@@ -100,7 +101,10 @@ def backfill(
     def work(started: Run) -> BackfillResult:
         with transaction(Kind.READ) as conn:
             known = read_registered(conn, name)
-        if known is not None and known.phase in ("cut_over", "retired"):
+        if known is not None and known.phase == "cut_over":
+            carried = carry_back(started, known, declaration.migration(name))
+            return BackfillResult(name, keys_drained=carried.keys, outcome="cut over")
+        if known is not None and known.phase == "retired":
             return BackfillResult(name, outcome="cut over")
         session = _Session(started, declaration, as_of, max(1, min(workers, MOST_WORKERS)), on_progress, preflight)
         copied = session.copy(name, on_plan, map_bundles or in_threads, measure_free or free_bytes)

@@ -34,7 +34,7 @@ def _line(due: Due) -> str:
 def backfill_result(result: BackfillResult) -> str:
     """Return what a backfill did and what is in quarantine by reason."""
     if result.outcome == "cut over":
-        return f"{result.migration} is cut over: nothing is copied any more."
+        return f"{result.migration} is cut over: nothing is copied any more, {result.keys_drained:,} changes were carried back."
     rate = f"{result.rows_copied / result.seconds:,.0f} rows/s" if result.seconds else "at once"
     copied = f"{result.rows_copied:,} rows copied in {result.seconds:.1f} s ({rate}), {result.units_done:,} units done"
     drained = f"{result.keys_drained:,} keys drained, {result.queue_left:,} still in the log"
