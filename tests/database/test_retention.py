@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from tasks.core.connect import Connection
+from tasks.core.declaration import FlowPolicy
 from tasks.core.errors import NotDeclared, Permanent, Unfinished, UnsuitableRelation
 from tasks.core.ledger import Deferred, Run, run_exclusively
 from tasks.core.parameters import Safety
@@ -442,13 +443,13 @@ def test_of_two_runs_at_once_one_is_deferred(readings: psycopg.Connection) -> No
 
 def test_while_a_migration_captures_the_run_is_deferred_and_never_overdue(readings: psycopg.Connection) -> None:
     readings.execute("insert into maintenance.migration (name, target, phase) values ('move', %s, 'capturing')", (TABLE,))
-    declaration = declare().model_copy(update={"flows": {"enforce_retention": {"overdue_after": timedelta(0)}}})
+    at_once = {"enforce_retention": FlowPolicy(overdue_after=timedelta(0))}
+    declaration = declare().model_copy(update={"flows": at_once})
 
     for _ in range(2):
-        result = retire(TABLE, declare(), Safety(apply=True), AS_OF)
+        result = retire(TABLE, declaration, Safety(apply=True), AS_OF)
         assert isinstance(result, Deferred)
         assert result.reason.startswith("migration move")
-    assert declaration
     assert len(attached(readings)) == 18
     assert readings.execute("select distinct outcome from maintenance.run").fetchall() == [("deferred",)]
 
