@@ -1,1 +1,1 @@
-"""Measurements; run by `make bench-*`, not by the tests."""
+"""Measurements; run by `make bench-*`, not by the tests. Statements stand in `sql/`."""
