@@ -53,7 +53,7 @@ def test_a_ratio_is_taken_within_each_round() -> None:
 
 
 @pytest.mark.parametrize(("figure", "met"), [(4.496, True), (4.49, False), (5.0, True)])
-def test_a_goal_is_judged_on_the_figure_that_is_shown(figure: float, met: bool) -> None:
+def test_a_goal_is_judged_on_the_figure_that_is_shown(figure: float, *, met: bool) -> None:
     assert judged("speed", "ratio", figure, {}, Goal(">=", 4.5)).met is met
 
 
