@@ -1,7 +1,7 @@
 -- Judge rows in quarantine anew, after cutover: those that the raised span takes now, and those whose place has become free.
 -- One that came from the legacy table is read there, one that came in through the old name as it was kept.
 -- identifiers: aside, key, forward, target, id, time
--- fragments: restored, columns, mapped
+-- fragments: restored, columns, mapped, key_type
 -- literals: source_id, span_from, span_to
 -- params: since
 -- locks: ROW EXCLUSIVE on target, ACCESS SHARE on the table aside
@@ -12,7 +12,7 @@ with queued as (
 kept as materialized (
     select q.key, l as legacy_row
     from maintenance.quarantine as q
-    inner join {aside} as l on q.key = l.{key}::text
+    inner join {aside} as l on q.key::{key_type} = l.{key}
     where q.source_id = {source_id} and q.quarantined_at <= %(since)s and q.key in (select k.key from queued as k)
     union all
     select q.key, row({restored})::{aside}

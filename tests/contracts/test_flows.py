@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 import sys
+from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,7 +88,8 @@ def test_a_deployment_gives_parameters_that_the_flow_takes(deployment: dict[str,
 @pytest.mark.parametrize("name", FLOWS)
 def test_no_flow_file_shadows_a_module(name: str) -> None:
     assert name not in sys.stdlib_module_names
-    assert importlib.util.find_spec(name) is None
+    elsewhere = [folder for folder in sys.path if Path(folder or ".").resolve() != PROJECT / "flows"]
+    assert PathFinder.find_spec(name, elsewhere) is None
 
 
 def test_no_deployment_removes_data_without_a_schedule_in_review() -> None:

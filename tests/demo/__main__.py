@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
-import tests.demo.quiet  # isort: skip (before Prefect is imported)
+import tests.demo.quiet  # isort: skip  # noqa: F401 (before Prefect is imported)
 from tests.demo.memory import Peak
 from tests.demo.screen import Screen
 from tests.demo.stage import Stage, fill, stage
