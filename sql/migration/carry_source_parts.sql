@@ -1,5 +1,5 @@
 -- Lists of a legacy table's columns as carrying back needs them; in a quarantined row a JSON null is told from a NULL, whose
--- key is left out.
+-- key is left out, and json is kept as its text.
 -- params: relation_oid, key, key_type
 select
     string_agg(quote_ident(a.attname), ', ' order by a.attnum) as names,
@@ -10,12 +10,12 @@ select
     ) as values,
     string_agg(format('excluded.%%I', a.attname), ', ' order by a.attnum) as excluded,
     string_agg(
-        case when a.atttypid in ('json'::regtype, 'jsonb'::regtype)
-            then format(
-                'case when q.legacy_row -> %%1$L = ''null'' then ''null''::%%2$s else p.%%3$I end',
-                a.attname, a.atttypid::regtype, a.attname
-            )
-        else format('p.%%I', a.attname) end,
+        case a.atttypid
+            when 'json'::regtype then format('(q.legacy_row ->> %%L)::json', a.attname)
+            when 'jsonb'::regtype
+                then format('case when q.legacy_row -> %%1$L = ''null'' then ''null''::jsonb else p.%%1$I end', a.attname)
+            else format('p.%%I', a.attname)
+        end,
         ', ' order by a.attnum
     ) as restored,
     string_agg(

@@ -6,7 +6,8 @@ with columns as (
         a.attname,
         a.attnotnull,
         format_type(a.atttypid, a.atttypmod) as type,
-        a.atttypid in ('json'::regtype, 'jsonb'::regtype) as is_json
+        a.atttypid in ('json'::regtype, 'jsonb'::regtype) as is_json,
+        a.atttypid = 'json'::regtype as is_text_json
     from pg_catalog.pg_attribute as a
     where a.attrelid = %(relation_oid)s and a.attnum > 0 and not a.attisdropped
 ),
@@ -21,7 +22,8 @@ listed as (
         string_agg(format('when ($1).%%I is null then %%L', c.attname, c.attname), ' ' order by c.attnum)
             filter (where c.attnotnull) as null_cases,
         string_agg(format('case when (mine.candidate).%%I is null then %%L end', c.attname, c.attname), ', ')
-            filter (where c.is_json) as json_nulls
+            filter (where c.is_json) as json_nulls,
+        string_agg(format('%%L, (mine.candidate).%%I::text', c.attname, c.attname), ', ') filter (where c.is_text_json) as json_texts
     from columns as c
 ),
 
@@ -59,7 +61,10 @@ select
     listed.shown,
     coalesce('case ' || listed.null_cases || ' end', 'null') as null_column,
     coalesce('case ' || checks.cases || ' end', 'null') as broken_check,
-    format('to_jsonb(mine.candidate) - array_remove(array[%%s]::text[], null)', listed.json_nulls) as as_json,
+    format(
+        '(to_jsonb(mine.candidate) - array_remove(array[%%s]::text[], null)) || jsonb_strip_nulls(jsonb_build_object(%%s))',
+        listed.json_nulls, listed.json_texts
+    ) as as_json,
     (
         select k.conname::text from pg_catalog.pg_constraint as k where k.conrelid = c.oid and k.contype = 'p'
     ) as key_constraint,

@@ -23,6 +23,8 @@ from tasks.core.sqlfiles import compose, fetch, fetch_one, load, run
 from tasks.migration.registry import Registered, Source
 from tasks.migration.views import quoted
 
+#: Where the target's rows of one batch stand until the transaction ends; the files that read it name it too.
+ROOM = Relation("pg_temp", "maintenance_carried")
 #: Target keys carried back in one transaction.
 BATCH_KEYS = 2_000
 
@@ -296,9 +298,9 @@ def read_rows(conn: Connection, migration: Registered, places: Sequence[Place], 
     """
     values = parts or target_parts(conn, migration)
     _run(conn, "migration/carry_make_room", values)
-    run(conn, "migration/carry_clear")
+    run(conn, "migration/carry_clear", room=ROOM)
     _run(conn, "migration/carry_read", {**values, **_lists(list(dict.fromkeys(places)))})
-    for retired in fetch(conn, "migration/carry_retired", parent=migration.subject):
+    for retired in fetch(conn, "migration/carry_retired", room=ROOM, parent=migration.subject):
         partition = Relation(retired.pop("schema"), retired.pop("name"))
         _run(conn, "migration/carry_read_retired", {**values, **retired, "partition": partition})
 

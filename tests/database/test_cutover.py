@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from tasks.core.connect import Kind, runtime, transaction
 from tasks.core.errors import LockBusy
@@ -50,23 +51,30 @@ def test_views_stand_under_the_old_names_and_the_tables_aside(ready: psycopg.Con
     assert isinstance(result, CutoverResult)
     assert (result.outcome, result.attempts, result.notes) == ("cut over", 1, ())
     assert 0 < result.lock_ms < 5_000
-    expected = {name: "v" for name in TABLES} | {f"{name}_legacy": "r" for name in TABLES}
+    expected = dict.fromkeys(TABLES, "v") | {f"{name}_legacy": "r" for name in TABLES}
     assert kinds(ready) == expected
     assert phase(ready) == "cut_over"
 
 
 def test_old_names_show_what_the_tables_held_but_for_quarantine(ready: psycopg.Connection[Any]) -> None:
-    kept = {
-        name: f"select to_jsonb(l)::text from monitoring.{{}} l where l.id::text not in (select key from maintenance.quarantine q"
-        f" join maintenance.source s on s.id = q.source_id where s.relation = 'monitoring.{name}') order by 1"
-        for name in TABLES
+    kept = """
+        select to_jsonb(l)::text from {relation} as l
+        where l.id::text not in (
+            select q.key from maintenance.quarantine as q join maintenance.source as s on s.id = q.source_id
+            where s.relation = {name}
+        )
+        order by 1
+    """
+    names = {
+        name: {"relation": sql.Identifier("monitoring", name), "name": sql.Literal(f"monitoring.{name}")} for name in TABLES
     }
-    before = {name: ready.execute(query.format(name)).fetchall() for name, query in kept.items()}
+    before = {name: ready.execute(sql.SQL(kept).format(**parts)).fetchall() for name, parts in names.items()}
 
     cut_over(NAME, declaration())
 
-    for name in TABLES:
-        assert ready.execute(f"select to_jsonb(v)::text from monitoring.{name} v order by 1").fetchall() == before[name]
+    for name, parts in names.items():
+        shown = sql.SQL("select to_jsonb(v)::text from {relation} as v order by 1").format(relation=parts["relation"])
+        assert ready.execute(shown).fetchall() == before[name]
         assert before[name]
 
 
@@ -140,8 +148,8 @@ def test_a_capture_trigger_that_was_off_ends_the_cutover(
     ready: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The gate sees it first; the transaction would see it too."""
-    monkeypatch.setattr(cutover, "_require_consent", lambda job: ())
-    monkeypatch.setattr(cutover, "require_verdict", lambda *args: None)
+    monkeypatch.setattr(cutover, "_require_consent", lambda _: ())
+    monkeypatch.setattr(cutover, "require_verdict", lambda *_: None)
     ready.execute("alter table monitoring.events disable trigger maintenance_capture_insert")
     before = describe(ready)
 
@@ -209,7 +217,7 @@ def test_what_is_written_until_the_locks_arrives(ready: psycopg.Connection[Any])
     assert ready.execute("select count(*) from monitoring.events where type = 'late'").fetchall() == [(1,)]
     assert ready.execute("select failure_reason from monitoring.dlq_table where id = 5").fetchall() == [("late",)]
     assert ready.execute("select count(*) from monitoring.validation_metrics where id = 5").fetchall() == [(0,)]
-    assert ready.execute(f"select count(*) from {TARGET} where event_type = 'late'").fetchall() == [(1,)]
+    assert ready.execute("select count(*) from unified.event_metric_events where event_type = 'late'").fetchall() == [(1,)]
 
 
 def test_a_row_that_the_last_drain_left_unequal_ends_the_cutover(
@@ -219,14 +227,14 @@ def test_a_row_that_the_last_drain_left_unequal_ends_the_cutover(
 
     def spoil(conn: Any, *args: Any, **kwargs: Any) -> Any:
         done = real(conn, *args, **kwargs)
-        conn.execute(f"update {TARGET} set priority = 9 where event_type = 'spoilt'")
+        conn.execute("update unified.event_metric_events set priority = 9 where event_type = 'spoilt'")
         return done
 
-    monkeypatch.setattr(cutover, "_drain_down", lambda job: None)
+    monkeypatch.setattr(cutover, "_drain_down", lambda _: None)
     monkeypatch.setattr(cutover, "drain_batch", spoil)
     ready.execute("insert into monitoring.events (type, data, timestamp, created_at) values ('spoilt', '{}', now(), now())")
 
-    with pytest.raises(DrainDiffers, match="monitoring.events"):
+    with pytest.raises(DrainDiffers, match=r"monitoring\.events"):
         cut_over(NAME, declaration())
 
     assert phase(ready) == "capturing"
@@ -300,7 +308,7 @@ def test_a_dependant_that_comes_while_views_are_made_is_noticed(
 
     monkeypatch.setattr(cutover, "_lock", interfere)
 
-    with pytest.raises(cutover.SourceChanged, match="public.sudden"):
+    with pytest.raises(cutover.SourceChanged, match=r"public\.sudden"):
         cut_over(NAME, declaration())
 
     assert phase(ready) == "capturing"
@@ -314,7 +322,7 @@ def test_a_migration_that_was_never_copied_is_not_cut_over(ready: psycopg.Connec
 
 
 def test_rights_arrive_with_the_cutover_and_not_before(ready: psycopg.Connection[Any]) -> None:
-    held = f"select has_table_privilege('service_role', '{TARGET}', 'insert'), has_schema_privilege('authenticated', 'unified', 'usage')"
+    held = "select has_table_privilege('service_role', 'unified.event_metric_events', 'insert'), has_schema_privilege('authenticated', 'unified', 'usage')"
     assert ready.execute(held).fetchall() == [(False, False)]
 
     cut_over(NAME, declaration())
@@ -338,7 +346,7 @@ def test_postgrest_is_told(ready: psycopg.Connection[Any]) -> None:
 def test_creation_of_partitions_waits_for_the_cutover_only(ready: psycopg.Connection[Any]) -> None:
     """A cutover that meets a running creation waits for it instead of failing."""
     with psycopg.connect(ready.info.dsn, password=ready.info.password, autocommit=True) as creation:
-        creation.execute(f"select pg_advisory_lock(hashtextextended('run:create:{TARGET}', 0))")
+        creation.execute("select pg_advisory_lock(hashtextextended('run:create:unified.event_metric_events', 0))")
         threading.Timer(1.0, creation.close).start()
         result = cut_over(NAME, declaration())
 

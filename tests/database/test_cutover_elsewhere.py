@@ -9,12 +9,14 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from tasks.core import sqlfiles
 from tasks.core.connect import Kind, database_now, runtime, transaction
 from tasks.core.declaration import Declaration
+from tasks.core.names import Relation
 from tasks.core.parameters import Safety
-from tasks.core.sqlfiles import fetch
+from tasks.core.sqlfiles import fetch, identifier
 from tasks.gates.evidence import collect, read_state
 from tasks.gates.store import keep_verdict
 from tasks.gates.verdict import Outcome
@@ -188,49 +190,56 @@ def consent(declaration: Declaration) -> None:
         answer(session, asked, "shop", decision="approved", name="Ada", reason="test")
 
 
-def rows(conn: Conn, relation: str) -> list[tuple[Any, ...]]:
-    return sorted(conn.execute(f"select to_jsonb(t)::text from {relation} as t").fetchall())  # pyright: ignore[reportArgumentType]
+TABLES = (Relation("Shop Floor", "Order Log"), Relation("Shop Floor", "visits"))
+COLUMNS = """
+select array_agg(format('%s %s', attname, format_type(atttypid, atttypmod)) order by attnum)
+from pg_attribute where attrelid = '"Shop Floor"."Order Log"'::regclass and attnum > 0 and not attisdropped
+"""
+#: What the application writes under either name.
+WRITES = """
+update "Shop Floor"."Order Log" set "where" = point(7, 7), "what" = '{"z": 1, "z": 2}' where "Order No" = 5;
+update "Shop Floor"."Order Log" set "placed on" = "placed on" - 40 where "Order No" = 1;
+delete from "Shop Floor"."Order Log" where "Order No" = 6;
+insert into "Shop Floor"."Order Log" ("placed on", amount) values ('1999-01-01', 9);
+insert into "Shop Floor".visits (at, data) values (now(), null), (now(), 'null');
+insert into warehouse.entries (id, day, kind, body) values (gen_random_uuid(), current_date, 'order', '[1]');
+"""
+
+
+def shown(conn: Conn) -> dict[str, set[str]]:
+    """Return every row under each old name as text."""
+    query = sql.SQL("select to_jsonb(t)::text from {} as t")
+    return {name.name: {row for (row,) in conn.execute(query.format(identifier(name)))} for name in TABLES}
 
 
 def test_odd_names_and_types_are_cut_over_and_back(conn: Conn, declaration: Declaration) -> None:
-    orders, visits = '"Shop Floor"."Order Log"', '"Shop Floor".visits'
-    before = {name: rows(conn, name) for name in (orders, visits)}
-    columns = conn.execute(
-        f"select '{orders}'::regclass, array_agg(format('%s %s', attname, format_type(atttypid, atttypmod)) order by attnum) from pg_attribute where attrelid = '{orders}'::regclass and attnum > 0 and not attisdropped"
-    ).fetchall()
+    before, columns = shown(conn), conn.execute(COLUMNS).fetchall()
 
     assert getattr(cut_over("shop", declaration), "outcome", None) == "cut over"
 
-    assert {name: rows(conn, name) for name in (orders, visits)} == before
-    assert (
-        conn.execute(
-            f"select '{orders}'::regclass, array_agg(format('%s %s', attname, format_type(atttypid, atttypmod)) order by attnum) from pg_attribute where attrelid = '{orders}'::regclass and attnum > 0"
-        ).fetchall()[0][1]
-        == columns[0][1]
-    )
+    assert shown(conn) == before
+    assert conn.execute(COLUMNS).fetchall() == columns
     conn.execute("set role authenticated")
-    new = conn.execute(f"insert into {orders} (amount) values (1) returning *").fetchall()
+    new = conn.execute('insert into "Shop Floor"."Order Log" (amount) values (1) returning *').fetchall()
     assert (new[0][0], new[0][2], new[0][3], new[0][5]) == (42, {"b": 1, "a": 2}, 1, "abc")
-    conn.execute(f'update {orders} set "where" = point(7, 7), "what" = \'{{"z": 1, "z": 2}}\' where "Order No" = 5')
-    conn.execute(f'update {orders} set "placed on" = "placed on" - 40 where "Order No" = 1')
-    conn.execute(f'delete from {orders} where "Order No" = 6')
-    conn.execute(f"insert into {orders} (\"placed on\", amount) values ('1999-01-01', 9)")
-    conn.execute(f"insert into {visits} (at, data) values (now(), null), (now(), 'null')")
-    conn.execute("insert into warehouse.entries (id, day, kind, body) values (gen_random_uuid(), current_date, 'order', '[1]')")
-    conn.execute("reset role")
     with pytest.raises(psycopg.errors.CheckViolation) as broken:
-        conn.execute(f"insert into {orders} (amount) values (-1)")
+        conn.execute('insert into "Shop Floor"."Order Log" (amount) values (-1)')
     assert broken.value.diag.constraint_name == "no debts"
-    shown = {name: rows(conn, name) for name in (orders, visits)}
+    conn.execute(WRITES)
+    conn.execute("reset role")
+    written = shown(conn)
 
     result = roll_back("shop", declaration, safety=Safety(apply=True))
 
     assert isinstance(result, RollbackResult)
     assert (result.outcome, result.restored, result.refused_rows) == ("rolled back", 1, 0)
-    after = {name: rows(conn, name) for name in (orders, visits)}
-    assert after[visits] == shown[visits]
-    assert set(shown[orders]) < set(after[orders])
-    assert len(after[orders]) == len(shown[orders]) + 2
-    assert conn.execute(f'select "what"::text from {orders} where "Order No" = 5').fetchall() == [('{"z": 1, "z": 2}',)]
-    assert conn.execute(f"select count(*) from {orders} where \"placed on\" = '1999-01-01'").fetchall() == [(1,)]
-    assert conn.execute(f'insert into {orders} (amount) values (2) returning "Order No" > 43').fetchall() == [(True,)]
+    after = shown(conn)
+    assert after["visits"] == written["visits"]
+    assert after["Order Log"] > written["Order Log"]
+    assert len(after["Order Log"]) == len(written["Order Log"]) + 2
+    moved = conn.execute(
+        'select "what"::text from "Shop Floor"."Order Log" where "Order No" = 5 or "placed on" = \'1999-01-01\''
+    )
+    assert {row for (row,) in moved} == {'{"z": 1, "z": 2}', '{"b": 1, "a": 2}'}
+    next_key = conn.execute('insert into "Shop Floor"."Order Log" (amount) values (2) returning "Order No" > 43').fetchall()
+    assert next_key == [(True,)]

@@ -18,6 +18,7 @@ from tasks.core.connect import database_now, runtime
 from tasks.core.errors import LockBusy, MissingRelation, UnsuitableRelation
 from tasks.core.ledger import Deferred, run_exclusively
 from tasks.core.parameters import Safety
+from tasks.core.sqlfiles import trusted
 from tasks.migration import rollback
 from tasks.migration.backfill import backfill
 from tasks.migration.cutover import cut_over, read_migration
@@ -106,19 +107,19 @@ def write_under_the_new_name(dsn: str, rounds: int) -> None:
     with psycopg.connect(application(dsn), autocommit=True) as session:
         for number in range(rounds):
             session.execute(
-                f"insert into {TARGET} (event_type, event_category, source_system, event_timestamp, user_id)"
+                "insert into unified.event_metric_events (event_type, event_category, source_system, event_timestamp, user_id)"
                 " select 'new', category, 'new', now() - make_interval(hours => %s), 'ada'"
                 " from unnest(array['monitoring', 'error', 'validation', 'cache', 'dlq']) as c (category)",
                 [number % 48],
             )
-        session.execute(f"update {TARGET} set priority = 5 where event_type = 'new' and priority = 0")
+        session.execute("update unified.event_metric_events set priority = 5 where event_type = 'new' and priority = 0")
         session.execute(
-            f"update {TARGET} set event_timestamp = event_timestamp - interval '1 day'"
-            f" where id in (select id from {TARGET} where event_type = 'new' order by id limit %s)",
+            "update unified.event_metric_events set event_timestamp = event_timestamp - interval '1 day'"
+            " where id in (select id from unified.event_metric_events where event_type = 'new' order by id limit %s)",
             [rounds],
         )
         session.execute(
-            f"delete from {TARGET} where id in (select id from {TARGET} where event_type = 'new' order by id limit %s)",
+            "delete from unified.event_metric_events where id in (select id from unified.event_metric_events where event_type = 'new' order by id limit %s)",
             [rounds],
         )
 
@@ -140,10 +141,10 @@ def test_writes_under_both_names_are_all_there_after_the_way_back(dsn: str, tmp_
             cut_over(NAME, declaration())
             write_under_the_new_name(dsn, rounds)
         assert writer.figures.errors == []
-        lower, upper = conn.execute("select lower, upper from maintenance.span").fetchone() or ()
+        ((lower, upper),) = conn.execute("select lower, upper from maintenance.span").fetchall()
         assert check_against(conn, read_ledger(ledger), PLACES, Span(lower, upper)) == []
         before = shown(conn)
-        new = one(conn, f"select count(*) from {TARGET} where event_type = 'new'")
+        new = one(conn, "select count(*) from unified.event_metric_events where event_type = 'new'")
 
         result = back()
 
@@ -151,14 +152,15 @@ def test_writes_under_both_names_are_all_there_after_the_way_back(dsn: str, tmp_
         after = shown(conn)
         for name, rows in before.items():
             assert rows <= after[name]
-        found = sum(
-            one(conn, f"select count(*) from monitoring.{name} where {column}")
-            for name, column in {
-                "monitoring_events": "event_type = 'new'", "validation_metrics": "event_type = 'new'",
-                "cache_metrics_monitoring": "id in (select target_key::uuid from maintenance.carry_back where source_id = 3)",
-                "dlq_table": "id::text in (select legacy_key from maintenance.carry_back where source_id = 5)",
-            }.items()
-        )  # fmt: skip
+        found = one(
+            conn,
+            "select (select count(*) from monitoring.monitoring_events where event_type = 'new')"
+            " + (select count(*) from monitoring.validation_metrics where event_type = 'new')"
+            " + (select count(*) from monitoring.cache_metrics_monitoring as m"
+            " join maintenance.carry_back as c on c.source_id = 3 and c.target_key = m.id::text)"
+            " + (select count(*) from monitoring.dlq_table as m"
+            " join maintenance.carry_back as c on c.source_id = 5 and c.legacy_key = m.id::text)",
+        )
         assert found == new == 5 * rounds - rounds
         assert result.refused_rows == 0
 
@@ -272,7 +274,7 @@ def test_a_row_that_was_refused_later_takes_its_last_values_back(conn: Conn) -> 
 
 def test_what_a_table_cannot_hold_is_kept_whole(conn: Conn) -> None:
     conn.execute(
-        f"insert into {TARGET} (event_type, event_category, source_system, user_id, event_data)"
+        "insert into unified.event_metric_events (event_type, event_category, source_system, user_id, event_data)"
         " values (repeat('x', 300), 'error', 'new', 'ada', 'null')"
     )
 
@@ -281,14 +283,14 @@ def test_what_a_table_cannot_hold_is_kept_whole(conn: Conn) -> None:
     row = conn.execute("select source_id, reason, target_row from maintenance.carry_back").fetchall()
     assert [(source_id, reason) for source_id, reason, _ in row] == [(1, None)]
     assert (row[0][2]["event_category"], row[0][2]["event_data"], len(row[0][2]["event_type"])) == ("error", None, 300)
-    assert one(conn, "select length(event_type) from monitoring.monitoring_events where event_type like 'xxx%%'" % ()) == 50
-    assert one(conn, f"select count(*) from {TARGET} where event_type like 'xxx%%'" % ()) == 0
+    assert one(conn, "select length(event_type) from monitoring.monitoring_events where event_type like 'xxx%'") == 50
+    assert one(conn, "select count(*) from unified.event_metric_events where event_type like 'xxx%'") == 0
 
 
 def test_a_row_that_no_table_takes_stays_and_is_named(conn: Conn) -> None:
     """Code 0 is for rows of maintenance itself: nobody owns or adopts them."""
     conn.execute(
-        f"insert into {TARGET} (id, event_type, event_category, source_system)"
+        "insert into unified.event_metric_events (id, event_type, event_category, source_system)"
         " values (maintenance.v8_id(0, 1), 'own', 'error', 'maintenance')"
     )
 
@@ -298,13 +300,13 @@ def test_a_row_that_no_table_takes_stays_and_is_named(conn: Conn) -> None:
     assert [(row.target_key, row.reason) for row in result.refused] == [
         ("00000000-0000-8000-8000-000000000001", "no legacy table takes it")
     ]
-    assert one(conn, f"select count(*) from {TARGET} where event_type = 'own'") == 1
+    assert one(conn, "select count(*) from unified.event_metric_events where event_type = 'own'") == 1
 
 
 def test_a_row_that_breaks_a_legacy_check_is_refused_alone(conn: Conn) -> None:
     conn.execute("alter table monitoring.monitoring_events_legacy add check (source <> 'forbidden') not valid")
     conn.execute(
-        f"insert into {TARGET} (event_type, event_category, source_system)"
+        "insert into unified.event_metric_events (event_type, event_category, source_system)"
         " select 'many', 'monitoring', case n when 33 then 'forbidden' else 'fine' end from generate_series(1, 100) as n"
     )
 
@@ -321,7 +323,7 @@ def test_of_two_rows_with_one_id_the_first_carried_keeps_its_key_while_it_lives(
     key = one(conn, first)
     carry()
     conn.execute(
-        f"insert into {TARGET} (id, event_type, event_category, source_system, event_timestamp)"
+        "insert into unified.event_metric_events (id, event_type, event_category, source_system, event_timestamp)"
         " values (%s, 'second', 'monitoring', 'x', now() - interval '1 hour')",
         [key],
     )
@@ -329,7 +331,7 @@ def test_of_two_rows_with_one_id_the_first_carried_keeps_its_key_while_it_lives(
     assert conn.execute(held, [key]).fetchall() == [("first",)]
     assert one(conn, "select reason from maintenance.carry_back") == "its key in the legacy table belongs to another row"
 
-    conn.execute(f"delete from {TARGET} where id = %s and event_type = 'first'", [key])
+    conn.execute("delete from unified.event_metric_events where id = %s and event_type = 'first'", [key])
     result = back()
 
     assert conn.execute(held.replace("_legacy", ""), [key]).fetchall() == [("second",)]
@@ -340,7 +342,7 @@ def test_of_two_rows_with_one_id_carried_together_the_earlier_is_written(conn: C
     key = one(conn, "select gen_random_uuid()")
     for number, name in enumerate(("earlier", "later")):
         conn.execute(
-            f"insert into {TARGET} (id, event_type, event_category, source_system, event_timestamp)"
+            "insert into unified.event_metric_events (id, event_type, event_category, source_system, event_timestamp)"
             " values (%s, %s, 'monitoring', 'x', now() - interval '1 hour' + make_interval(mins => %s))",
             [key, name, number],
         )
@@ -377,11 +379,11 @@ def test_a_scheduled_backfill_carries_back_after_the_cutover(conn: Conn) -> None
 def test_a_retired_partition_deletes_nothing_in_the_legacy_tables(conn: Conn) -> None:
     """The row was changed, then its partition was detached before the change was carried back."""
     partition = one(conn, "select relation_oid::regclass::text from maintenance.partition order by lower limit 1 offset 3")
-    held = one(conn, f"select count(*) from {partition}")
+    ((held,),) = conn.execute(sql.SQL("select count(*) from {}").format(trusted(partition))).fetchall()
     assert held > 0
     before = {name: len(rows) for name, rows in shown(conn, "_legacy").items()}
-    conn.execute(f"update {TARGET} set priority = 3 where event_timestamp < now() - interval '2 days'")
-    conn.execute(f"alter table {TARGET} detach partition {partition}")
+    conn.execute("update unified.event_metric_events set priority = 3 where event_timestamp < now() - interval '2 days'")
+    conn.execute(sql.SQL("alter table unified.event_metric_events detach partition {}").format(trusted(partition)))
 
     carry()
 
@@ -399,7 +401,7 @@ def test_a_change_that_its_partition_took_along_is_carried_back_from_there(conn:
     conn.execute("delete from monitoring.events where id = %s", (gone,))
     partition, oid, lower, upper = conn.execute(
         "select p.schema || '.' || p.name, p.relation_oid, p.lower, p.upper from maintenance.partition as p"
-        f" where p.parent_oid = '{TARGET}'::regclass and p.lower <= %s and %s < p.upper",
+        " where p.parent_oid = 'unified.event_metric_events'::regclass and p.lower <= %s and %s < p.upper",
         (at, at),
     ).fetchone() or ("", 0, None, None)
     conn.execute(
@@ -407,7 +409,7 @@ def test_a_change_that_its_partition_took_along_is_carried_back_from_there(conn:
         " values (%s, %s, %s, %s, %s, 'detached', 'a test', now())",
         (TARGET, partition, oid, lower, upper),
     )
-    conn.execute(f"alter table {TARGET} detach partition {partition}")
+    conn.execute(sql.SQL("alter table unified.event_metric_events detach partition {}").format(trusted(partition)))
 
     carry()
 
@@ -417,7 +419,7 @@ def test_a_change_that_its_partition_took_along_is_carried_back_from_there(conn:
 
 
 def test_maintenances_own_moves_are_not_logged_and_an_applications_are(conn: Conn, superuser: Conn, dsn: str) -> None:
-    move = f"update {TARGET} set priority = 4 where id = maintenance.v8_id(4, 9)"
+    move = "update unified.event_metric_events set priority = 4 where id = maintenance.v8_id(4, 9)"
     with conn.transaction():
         conn.execute("set local maintenance.carrying = 'on'")
         conn.execute(move)
@@ -441,10 +443,9 @@ def superuser(server: Server, conn: Conn) -> Iterator[Conn]:
 
 
 def test_a_loser_returns_when_its_winner_goes(conn: Conn) -> None:
-    key, when = (
-        conn.execute("select id, timestamp from monitoring.monitoring_events where isfinite(timestamp) limit 1").fetchone()
-        or ()
-    )
+    ((key, when),) = conn.execute(
+        "select id, timestamp from monitoring.monitoring_events where isfinite(timestamp) limit 1"
+    ).fetchall()
     conn.execute(
         "insert into monitoring.cache_metrics_monitoring (id, cache_key, operation_type, implementation_type, timestamp)"
         " values (%s, 'loser', 'hit', 'new', %s)",
@@ -476,7 +477,7 @@ def test_a_materialized_view_on_an_old_name_is_named(conn: Conn) -> None:
     conn.execute("create materialized view public.kept as select id from monitoring.events")
     before = describe(conn)
 
-    with pytest.raises(DependantStays, match="public.kept"):
+    with pytest.raises(DependantStays, match=r"public\.kept"):
         roll_back(NAME, declaration(), safety=APPLY)
 
     assert describe(conn) == before
@@ -508,7 +509,7 @@ def test_rows_that_do_not_arrive_end_the_carrying(conn: Conn, superuser: Conn) -
     )
     conn.execute("insert into monitoring.events (type, data, timestamp, created_at) values ('lost', '{}', now(), now())")
 
-    with pytest.raises(CarriedAmiss, match="monitoring.events"):
+    with pytest.raises(CarriedAmiss, match=r"monitoring\.events"):
         carry()
 
     assert count_waiting(NAME) == 1
@@ -537,7 +538,9 @@ def test_another_run_on_the_target_defers_the_way_back(conn: Conn) -> None:
 
 def test_after_the_way_back_the_migration_starts_anew_and_can_be_cut_over_again(conn: Conn) -> None:
     conn.execute("insert into monitoring.events (type, data, timestamp, created_at) values ('between', '{}', now(), now())")
-    conn.execute(f"insert into {TARGET} (event_type, event_category, source_system) values ('new', 'dlq', 'x')")
+    conn.execute(
+        "insert into unified.event_metric_events (event_type, event_category, source_system) values ('new', 'dlq', 'x')"
+    )
     back()
     conn.execute("delete from monitoring.events where id = 21")
 
@@ -558,15 +561,18 @@ def again() -> None:
 
 def test_what_was_kept_whole_returns_when_the_migration_does(conn: Conn) -> None:
     row = conn.execute(
-        f"insert into {TARGET} (event_type, event_category, source_system, user_id, event_data, priority)"
+        "insert into unified.event_metric_events (event_type, event_category, source_system, user_id, event_data, priority)"
         " values ('whole', 'dlq', 'x', 'ada', '{\"payload\": null, \"more\": 1}', 3) returning to_jsonb(event_metric_events)::text"
     ).fetchall()
     back()
 
     again()
 
-    assert conn.execute(f"select to_jsonb(u)::text from {TARGET} as u where event_type = 'whole'").fetchall() == row
-    conn.execute(f"update {TARGET} set priority = 4 where event_type = 'whole'")
+    assert (
+        conn.execute("select to_jsonb(u)::text from unified.event_metric_events as u where event_type = 'whole'").fetchall()
+        == row
+    )
+    conn.execute("update unified.event_metric_events set priority = 4 where event_type = 'whole'")
     back()
     assert (
         one(
@@ -579,7 +585,7 @@ def test_what_was_kept_whole_returns_when_the_migration_does(conn: Conn) -> None
 
 def test_what_was_kept_whole_gives_way_to_a_legacy_row_that_changed(conn: Conn) -> None:
     conn.execute(
-        f"insert into {TARGET} (event_type, event_category, source_system, user_id) values ('whole', 'dlq', 'x', 'ada')"
+        "insert into unified.event_metric_events (event_type, event_category, source_system, user_id) values ('whole', 'dlq', 'x', 'ada')"
     )
     back()
     key = one(
@@ -589,7 +595,7 @@ def test_what_was_kept_whole_gives_way_to_a_legacy_row_that_changed(conn: Conn) 
 
     again()
 
-    assert one(conn, f"select count(*) from {TARGET} where event_type = 'whole'") == 0
+    assert one(conn, "select count(*) from unified.event_metric_events where event_type = 'whole'") == 0
     assert one(conn, "select failure_reason from monitoring.dlq_table where id = %s", key) == "changed"
     conn.execute("update monitoring.dlq_table set failure_reason = 'again' where id = %s", [key])
     assert back().refused_rows == 0

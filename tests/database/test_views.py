@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -13,6 +13,7 @@ from psycopg import errors, sql
 from psycopg.conninfo import make_conninfo
 
 from tasks.core.connect import runtime
+from tasks.core.sqlfiles import trusted
 from tasks.migration.cutover import cut_over
 from tests.conftest import Server
 from tests.ready import NAME, TARGET, consent, declaration, ready_database
@@ -36,6 +37,14 @@ COLUMNS = {
     "monitoring_events": "data", "validation_metrics": "total_errors", "cache_metrics_monitoring": "cache_key",
     "events": "data", "dlq_table": "retry_count",
 }  # fmt: skip
+
+
+PROBES: dict[str, LiteralString] = {
+    "select": "select from {relation} limit 1",
+    "insert": "insert into {relation} {insert}",
+    "update": "update {relation} set {column} = {column}",
+    "delete": "delete from {relation}",
+}
 
 
 @pytest.fixture
@@ -80,11 +89,11 @@ def one(conn: Conn, query: str, *values: object) -> Any:
     return value
 
 
-def attempt(conn: Conn, statement: str) -> str:
+def attempt(conn: Conn, statement: sql.Composed) -> str:
     """Return what a statement does, and undo it: how many rows, or the SQLSTATE."""
     try:
         with conn.transaction(force_rollback=True):
-            cursor = conn.execute(statement)  # pyright: ignore[reportArgumentType]
+            cursor = conn.execute(statement)
             return "rows" if cursor.rowcount else "no rows"
     except psycopg.Error as error:
         return str(error.sqlstate)
@@ -96,18 +105,14 @@ def probe(dsn: str, relations: dict[str, tuple[str, str]]) -> dict[tuple[str, st
     for role in ROLES:
         with session_as(dsn, role) as session:
             for relation, (insert, column) in relations.items():
-                statements = {
-                    "select": f"select from {relation} limit 1",
-                    "insert": f"insert into {relation} {insert}",
-                    "update": f"update {relation} set {column} = {column}",
-                    "delete": f"delete from {relation}",
-                }
+                parts = {"relation": trusted(relation), "insert": trusted(insert), "column": trusted(column)}
+                statements = {name: sql.SQL(text).format(**parts) for name, text in PROBES.items()}
                 found |= {(role, relation, name): attempt(session, text) for name, text in statements.items()}
     return found
 
 
 def test_roles_may_do_under_old_names_what_they_could_do_before(waiting: str) -> None:
-    old = {f"monitoring.{name}": (INSERTS[name], COLUMNS[name]) for name in INSERTS}
+    old = {f"monitoring.{name}": (insert, COLUMNS[name]) for name, insert in INSERTS.items()}
     with psycopg.connect(waiting, autocommit=True) as conn:
         conn.execute("grant usage on schema monitoring to anon")
         conn.execute("grant select, insert, update on monitoring.events to anon")
@@ -129,7 +134,7 @@ def test_roles_get_under_the_new_name_what_is_declared_and_on_partitions_nothing
     with psycopg.connect(waiting, autocommit=True) as conn:
         partition = one(conn, "select relation_oid::regclass::text from maintenance.partition order by lower desc limit 1")
     insert = "(event_type, event_category, source_system) values ('probe', 'monitoring', 'test')"
-    new = {name: (insert, "priority") for name in (TARGET, partition)} | {"unified.mv_recent_events": (insert, "event_type")}
+    new = dict.fromkeys((TARGET, partition), (insert, "priority")) | {"unified.mv_recent_events": (insert, "event_type")}
     before = probe(waiting, new)
     assert set(before.values()) == {"42501"}
 
@@ -144,12 +149,13 @@ def test_roles_get_under_the_new_name_what_is_declared_and_on_partitions_nothing
 
 @pytest.mark.parametrize("table", INSERTS)
 def test_an_insert_returns_its_key_and_its_defaults(app: Conn, table: str) -> None:
-    cursor = app.execute(f"insert into monitoring.{table} {INSERTS[table]} returning *")  # pyright: ignore[reportArgumentType]
+    relation = sql.Identifier("monitoring", table)
+    cursor = app.execute(sql.SQL("insert into {} {} returning *").format(relation, trusted(INSERTS[table])))
     columns = [column.name for column in cursor.description or ()]
     row = dict(zip(columns, cursor.fetchone() or (), strict=True))
 
     assert row["id"] is not None
-    found = app.execute(f"select * from monitoring.{table} where id = %s", [row["id"]]).fetchall()  # pyright: ignore[reportArgumentType]
+    found = app.execute(sql.SQL("select * from {} where id = %s").format(relation), [row["id"]]).fetchall()
     assert found == [tuple(row.values())]
     expected = {"dlq_table": {"retry_count": 0, "max_retries": 5}, "monitoring_events": {"metadata": {}}}.get(table, {})
     assert {name: row[name] for name in expected} == expected
@@ -264,9 +270,9 @@ def test_an_update_that_the_mapping_refuses_moves_the_row_to_quarantine(app: Con
 
 
 def test_a_place_that_another_source_holds_is_a_collision(app: Conn, conn: Conn) -> None:
-    key, when = (
-        app.execute("select id, timestamp from monitoring.monitoring_events where isfinite(timestamp) limit 1").fetchone() or ()
-    )
+    ((key, when),) = app.execute(
+        "select id, timestamp from monitoring.monitoring_events where isfinite(timestamp) limit 1"
+    ).fetchall()
 
     app.execute(
         "insert into monitoring.cache_metrics_monitoring (id, cache_key, operation_type, implementation_type, timestamp)"
@@ -312,7 +318,7 @@ def test_a_row_that_is_gone_is_told_from_one_that_was_never_there(app: Conn, dsn
 
     def delete() -> None:
         with session_as(dsn, "service_member") as session:
-            seen.append(attempt(session, f"delete from monitoring.dlq_table where id = {key}"))
+            seen.append(attempt(session, sql.SQL("delete from monitoring.dlq_table where id = {}").format(key)))
 
     with app.transaction():
         app.execute("delete from monitoring.dlq_table where id = %s", [key])
@@ -359,7 +365,7 @@ def test_a_client_with_odd_settings_writes_the_same_rows(conn: Conn, dsn: str) -
             assert one(session, retry, key)
             assert session.execute("update monitoring.dlq_table set status = 'failed' where id = %s", [key]).rowcount == 1
 
-    query = f"select event_data ->> 'last_retry_at', event_metrics - 'x' from {TARGET} where id = maintenance.v8_id(%s, %s)"
+    query = "select event_data ->> 'last_retry_at', event_metrics - 'x' from unified.event_metric_events where id = maintenance.v8_id(%s, %s)"
     assert conn.execute(query, [5, letters[0]]).fetchall() == conn.execute(query, [5, letters[1]]).fetchall()
     assert conn.execute(query, [2, metrics[0]]).fetchall() == conn.execute(query, [2, metrics[1]]).fetchall()
 
@@ -403,34 +409,37 @@ def test_a_before_trigger_of_the_table_fires_on_the_view(app: Conn) -> None:
 def test_an_update_keeps_what_only_the_new_name_could_write(app: Conn, conn: Conn) -> None:
     key = one(
         app,
-        f"insert into {TARGET} (event_type, event_category, source_system, priority, user_id, event_metrics)"
+        "insert into unified.event_metric_events (event_type, event_category, source_system, priority, user_id, event_metrics)"
         " values ('new', 'monitoring', 'x', 7, 'ada', '{\"n\": 1}') returning id",
     )
 
     app.execute("update monitoring.monitoring_events set source = 'y' where id = %s", [key])
 
     found = conn.execute(
-        f"select source_system, priority, user_id, event_metrics from {TARGET} where id = %s", [key]
+        "select source_system, priority, user_id, event_metrics from unified.event_metric_events where id = %s", [key]
     ).fetchall()
     assert found == [("y", 7, "ada", {"n": 1})]
 
 
 def test_an_update_leaves_updated_at_as_the_mapping_says(app: Conn, conn: Conn) -> None:
-    before = one(conn, f"select updated_at from {TARGET} where id = maintenance.v8_id(4, 9)")
+    before = one(conn, "select updated_at from unified.event_metric_events where id = maintenance.v8_id(4, 9)")
 
     with app.transaction():
         app.execute("update monitoring.events set data = '{\"touched\": 1}' where id = 9")
-        app.execute(f"update {TARGET} set priority = 3 where event_type = 'nobody'")
+        app.execute("update unified.event_metric_events set priority = 3 where event_type = 'nobody'")
 
-    assert one(conn, f"select updated_at from {TARGET} where id = maintenance.v8_id(4, 9)") == before
+    assert one(conn, "select updated_at from unified.event_metric_events where id = maintenance.v8_id(4, 9)") == before
 
 
 def test_updated_at_under_the_new_name_moves_also_after_a_write_through_an_old_one(app: Conn, conn: Conn) -> None:
     with app.transaction():
         app.execute("update monitoring.events set data = '{\"touched\": 1}' where id = 9")
-        app.execute(f"update {TARGET} set priority = 3 where id = '00000004-0000-8000-8000-000000000009'")
+        app.execute("update unified.event_metric_events set priority = 3 where id = '00000004-0000-8000-8000-000000000009'")
 
-    assert one(conn, f"select updated_at > now() - interval '1 minute' from {TARGET} where id = maintenance.v8_id(4, 9)")
+    assert one(
+        conn,
+        "select updated_at > now() - interval '1 minute' from unified.event_metric_events where id = maintenance.v8_id(4, 9)",
+    )
 
 
 def test_a_row_moves_with_its_time_and_its_key(app: Conn, conn: Conn) -> None:
@@ -440,7 +449,11 @@ def test_a_row_moves_with_its_time_and_its_key(app: Conn, conn: Conn) -> None:
         "select count(*) filter (where id = 11), count(*) filter (where id = 123456789) from monitoring.events"
     ).fetchall() == [(0, 1)]
     assert (
-        one(conn, f"select count(*) from {TARGET} where id in (maintenance.v8_id(4, 11), maintenance.v8_id(4, 123456789))") == 1
+        one(
+            conn,
+            "select count(*) from unified.event_metric_events where id in (maintenance.v8_id(4, 11), maintenance.v8_id(4, 123456789))",
+        )
+        == 1
     )
 
 
@@ -456,7 +469,7 @@ def test_truncate_fails_under_both_names(conn: Conn) -> None:
     with pytest.raises(errors.WrongObjectType):
         conn.execute("truncate monitoring.events")
     with pytest.raises(errors.FeatureNotSupported, match="carried back"):
-        conn.execute(f"truncate {TARGET}")
+        conn.execute("truncate unified.event_metric_events")
 
 
 def test_writes_through_old_names_are_counted(app: Conn, conn: Conn) -> None:
