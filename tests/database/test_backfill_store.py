@@ -46,6 +46,28 @@ def test_every_quirk_is_copied_or_refused_as_the_generator_says(legacy: str) -> 
     assert sum(result.rows_quarantined.values()) == expected
 
 
+def test_rows_that_meet_in_a_day_that_is_loaded_keep_declared_order(legacy: str) -> None:
+    """The earlier source keeps the place, the later one is in quarantine, and returns when the first goes."""
+    with psycopg.connect(legacy, autocommit=True) as conn:
+        conn.execute("""
+            insert into monitoring.monitoring_events (event_type, timestamp, source, data)
+            select 'met', date_trunc('day', now()) - n * interval '1 day', 'test', '{}' from generate_series(1, 3) n
+        """)
+        conn.execute("""
+            insert into monitoring.cache_metrics_monitoring (id, cache_key, operation_type, implementation_type, timestamp)
+            select id, 'met', 'hit', 'new', timestamp from monitoring.monitoring_events where event_type = 'met'
+        """)
+    result = copy()
+    assert_store_exact(legacy)
+    assert result.rows_quarantined["collision with monitoring.monitoring_events"] == 6
+    with psycopg.connect(legacy, autocommit=True) as conn:
+        conn.execute("delete from monitoring.monitoring_events where event_type = 'met'")
+        per_source = conn.execute("select sum(rows_copied), sum(rows_quarantined) from maintenance.unit_source").fetchone()
+        assert per_source == conn.execute("select sum(rows_copied), sum(rows_quarantined) from maintenance.unit").fetchone()
+    assert copy().rows_quarantined["collision with monitoring.monitoring_events"] == 3
+    assert_store_exact(legacy)
+
+
 @pytest.mark.slow
 def test_an_application_at_full_speed_ends_in_no_difference(legacy: str, tmp_path: Path) -> None:
     with writer(legacy, tmp_path, days=DAYS):
