@@ -19,15 +19,7 @@ select
             %(id_type)s::text
         ))
     end is not null as has_id,
-    t.atttypid::regtype::text as time_type,
-    exists (
-        select
-        from pg_catalog.pg_index as x
-        inner join pg_catalog.pg_class as i on x.indexrelid = i.oid
-        inner join pg_catalog.pg_am as m on i.relam = m.oid
-        where
-            x.indrelid = c.oid and x.indisvalid and x.indpred is null and x.indkey[0] = t.attnum and m.amname in ('btree', 'brin')
-    ) as has_time_index
+    t.atttypid::regtype::text as time_type
 from pg_catalog.pg_class as c
 inner join pg_catalog.pg_namespace as n on c.relnamespace = n.oid
 left join pg_catalog.pg_attribute as t on c.oid = t.attrelid and t.attname = %(time)s and t.attnum > 0 and not t.attisdropped

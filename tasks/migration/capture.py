@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tasks.core.connect import Connection, Kind, transaction, with_lock_retries
-from tasks.core.errors import Retryable
+from tasks.core.errors import Permanent
 from tasks.core.sqlfiles import fetch_one, run
 from tasks.migration.registry import Registered, Source, Target
 
@@ -21,9 +21,9 @@ CAPTURE_BUDGET_S = 90.0
 
 
 @dataclass(eq=False)
-class CaptureChanged(Retryable):
+class CaptureChanged(Permanent):
     """A capture trigger of {migration} was created, dropped, enabled, disabled or altered while the unit was at work; what it
-    had done was rolled back. The next run counts a new generation and does every unit again."""
+    had done was rolled back. Run it again: the next run counts a new generation and does every unit again."""
 
     migration: str
 
