@@ -33,7 +33,7 @@ def migrate(migration: str, approval: Literal["ask", "given"] = "ask") -> Any:
             if not is_cut_over(migration):
                 copy(migration, declaration, as_of)
                 prove(migration, declaration, report)
-                if not is_approved(migration, declaration, approval):
+                if not is_approved(migration, declaration, as_of, approval):
                     return finish_one(waiting(migration, declaration, as_of))
             return finish_one(complete(migration, declaration, as_of))
         except Postponed as postponed:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput
@@ -42,6 +44,21 @@ def can_suspend() -> bool:
     return run is not None and run.deployment_id is not None and run.parent_task_run_id is None
 
 
+def was_shown(request: Request) -> bool:
+    """Say whether this run was suspended for `request` before and was resumed by its form."""
+    run = _this_run()
+    return run is not None and str(request.id) in (run.empirical_policy.pause_keys or ())
+
+
+def _this_run() -> FlowRun | None:
+    """Return the flow run as the API has it now."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return None
+    with get_client(sync_client=True) as client:
+        return client.read_flow_run(context.flow_run.id)
+
+
 def ask_person(migration: str, policy: Migration, request: Request) -> Answer:
     """Suspend this run until the form of `request` is answered; started again by it, return the answer.
 
@@ -54,7 +71,19 @@ def ask_person(migration: str, policy: Migration, request: Request) -> Answer:
     )
     asked = form(policy.sign_offs).with_initial_data(description=description)
     timeout = int(policy.approval_valid.total_seconds())
+    if not was_shown(request):
+        _forget_form(str(request.id))
     return suspend_flow_run(wait_for_input=asked, timeout=timeout, key=str(request.id))
+
+
+def _forget_form(key: str) -> None:
+    """Delete what this run showed before a person cancelled and retried it: Prefect would refuse to show it again."""
+    run = _this_run()
+    if run is None:
+        return
+    with get_client(sync_client=True) as client:
+        for stored in client.filter_flow_run_input(run.id, key_prefix=f"suspended-{key}", limit=10, exclude_keys=set()):
+            client.delete_flow_run_input(run.id, stored.key)
 
 
 def given_sign_offs(answer: Answer, sign_offs: Sequence[str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from tasks.core.connect import Connection, Kind, transaction
+from tasks.core.connect import Connection, Kind, database_now, transaction
 from tasks.core.declaration import Declaration, Migration
 from tasks.core.flowruns import flow_run_id, log, publish, stop_if_cancelled
 from tasks.core.ledger import Deferred
@@ -20,8 +20,18 @@ from tasks.core.sqlfiles import fetch, run
 from tasks.gates.evidence import read_state
 from tasks.gates.gate import pass_gate
 from tasks.gates.report import write_report
-from tasks.migration.approval import InvalidApproval, Request, State, answer, ask, close, how_to_approve, require_approval
-from tasks.migration.approval_form import ask_person, can_suspend, given_sign_offs
+from tasks.migration.approval import (
+    ApprovalRefused,
+    InvalidApproval,
+    Request,
+    State,
+    answer,
+    ask,
+    close,
+    how_to_approve,
+    require_approval,
+)
+from tasks.migration.approval_form import Answer, ask_person, can_suspend, given_sign_offs, was_shown
 from tasks.migration.cutover import cut_over
 from tasks.migration.registry import read_registered
 from tasks.migration.steps import backfill_in_tasks
@@ -73,20 +83,23 @@ def prove(migration: str, declaration: Declaration, on_progress: OnProgress) -> 
         raise Postponed(done)
 
 
-def is_approved(migration: str, declaration: Declaration, approval: Literal["ask", "given"]) -> bool:
+def is_approved(migration: str, declaration: Declaration, as_of: datetime, approval: Literal["ask", "given"]) -> bool:
     """Say whether a valid approval stands; with `ask`, ask for it and suspend where this run is a deployment's.
 
     Raises ApprovalMissing with `given` where none stands, ApprovalRefused where a person said no.
     """
+    stop_if_cancelled()
     policy = declaration.migration(migration)
     with transaction(Kind.READ) as conn:
         state = present_state(conn, migration, declaration)
         request = ask(conn, migration, state, allowance=policy.quarantine_allowance) if approval == "ask" else None
-    if request is not None and request.decision is None:
-        if not can_suspend():
-            return False
+    if request is not None and request.decision is None and not can_suspend():
+        return False
+    if request is not None and (request.decision is None or was_shown(request)):
+        if not was_shown(request):
+            waiting(migration, declaration, as_of)
         if not _answered(migration, policy, request):
-            return is_approved(migration, declaration, approval)
+            return is_approved(migration, declaration, as_of, approval)
     with transaction(Kind.READ) as conn:
         require_approval(conn, migration, state, policy.sign_offs)
     return True
@@ -100,27 +113,38 @@ def present_state(conn: Connection, migration: str, declaration: Declaration) ->
 
 
 def _answered(migration: str, policy: Migration, request: Request) -> bool:
-    """Suspend for a person's form and record the answer; an incomplete one closes the request, so that it is asked anew."""
+    """Suspend for a person's form and record the answer; an incomplete one closes the request, so that it is asked anew.
+
+    Where somebody else has answered meanwhile a yes changes nothing; a no withdraws their yes, and raises ApprovalRefused.
+    """
     given = ask_person(migration, policy, request)
-    decision: Literal["approved", "refused"] = "approved" if given.decision == "approve" else "refused"
+    if given.decision == "approve" and request.decision is not None:
+        return True
     with transaction(Kind.READ) as conn:
         try:
-            answer(
-                conn,
-                request,
-                migration,
-                decision=decision,
-                name=given.name,
-                reason=given.reason,
-                sign_offs=given_sign_offs(given, policy.sign_offs),
-                needed=policy.sign_offs,
-                valid_for=policy.approval_valid,
-            )
+            is_first = _record(conn, migration, policy, request, given)
         except InvalidApproval as error:
             log().warning("%s", error)
             close(conn, migration, error.reason)
             return False
-    return True
+        if is_first or given.decision == "approve":
+            return True
+        close(conn, migration, f"refused by {given.name} after another answer: {given.reason}")
+    raise ApprovalRefused(migration, given.name, f"{database_now():%Y-%m-%d %H:%M} UTC", given.reason)
+
+
+def _record(conn: Connection, migration: str, policy: Migration, request: Request, given: Answer) -> bool:
+    return answer(
+        conn,
+        request,
+        migration,
+        decision="approved" if given.decision == "approve" else "refused",
+        name=given.name,
+        reason=given.reason,
+        sign_offs=given_sign_offs(given, policy.sign_offs),
+        needed=policy.sign_offs,
+        valid_for=policy.approval_valid,
+    )
 
 
 def waiting(migration: str, declaration: Declaration, as_of: datetime) -> MigrationResult:

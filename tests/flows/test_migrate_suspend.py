@@ -1,0 +1,218 @@
+"""`migrate` as a deployment: it suspends for a person's form, and goes on from the ledger in a new process (design 9).
+
+One test has a real worker; the others execute each turn of a deployment's run here, which saves a process per turn.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.exceptions import Pause
+from prefect.flow_engine import run_flow
+
+from flows.migrate import migrate
+from tasks.core.connect import database_now, runtime
+from tasks.core.declaration import read_declaration
+from tasks.migration.approval import ApprovalMissing
+from tasks.migration.approve import approve
+from tasks.partitions.create import ensure_partitions
+from tests.declarations import SECOND, make_bills, make_second
+from tests.flows.conftest import Worker
+from tests.flows.pages import Pages
+
+#: A migration with two sign-offs, over months that end today.
+DECLARED = """span_from: P100D
+    sign_offs: [dba, rollback_plan]
+    grants: {authenticated: [select], service_role: [select, insert, update, delete]}"""
+#: Before the cutover no role of the application has a right on the target.
+CLOSED = "revoke all on accounts.invoices from authenticated, service_role"
+BILLS = "insert into shop.bills (customer, issued, cents) select 'c' || n, current_date - n, n from generate_series(1, 60) n"
+SIGNED = {"decision": "approve", "name": "Ada", "reason": "compared twice", "dba": True, "rollback_plan": True}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A database with bills to migrate, and the environment in which runs find it."""
+
+    dsn: str
+    env: dict[str, str]
+    pages: Pages
+
+    def begin(self) -> dict[str, Any]:
+        """Press Run of a deployment without a worker, execute it here and return the run."""
+        flow_id = self.pages.deployments()["migrate/on-demand"]["flow_id"]
+        here = self.pages.ask("POST", "deployments/", name="here", flow_id=flow_id, parameters={"migration": "bills"})
+        started = self.pages.ask("POST", f"deployments/{here['id']}/create_flow_run", state={"type": "SCHEDULED"})
+        return self.go_on(started["id"])
+
+    def go_on(self, run_id: str) -> dict[str, Any]:
+        """Execute a scheduled run here, as the process does that a worker starts."""
+        with get_client(sync_client=True) as client, suppress(Pause):
+            run_flow(migrate, flow_run=client.read_flow_run(run_id), return_type="state")
+        return self.pages.run(run_id)
+
+    def answer(self, run: dict[str, Any], **form: Any) -> dict[str, Any]:
+        """Send a form that is taken, execute the run and return it."""
+        assert self.pages.resume(run["id"], **form)["status"] == "ACCEPT"
+        return self.go_on(run["id"])
+
+    def ask(self, query: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+        with psycopg.connect(self.dsn) as conn:
+            return conn.execute(query.encode()).fetchall()
+
+    def kind(self) -> str:
+        """Return what stands under the old name: r for the table, v for the view."""
+        return self.ask("select relkind::text from pg_class where oid = 'shop.bills'::regclass")[0][0]
+
+    def assert_nothing_held(self) -> None:
+        """No run of the ledger that has not ended, no lock and, once the process is gone, no session of maintenance."""
+        assert self.ask("select flow from maintenance.run where ended_at is null or outcome = 'running'") == []
+        assert (
+            self.ask(
+                "select objid from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())"
+            )
+            == []
+        )
+        deadline = time.monotonic() + 20
+        while self.ask(
+            "select from pg_stat_activity where application_name like 'maintenance%' and datname = current_database()"
+        ):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+
+@pytest.fixture
+def case(make_database: Callable[..., str], deployed: Pages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
+    shutil.copytree(SECOND, tmp_path / "second")
+    file = tmp_path / "second" / "migration.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace("span_from: 2025-01-01T00:00:00Z", DECLARED), encoding="utf-8")
+    dsn = make_database(sets=())
+    env = {"DATABASE_URL": dsn, "MAINTENANCE_FILE": str(file), "MAINTENANCE_OUTPUT": str(tmp_path)}
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    make_second(dsn)
+    make_bills(dsn)
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute(CLOSED)
+        conn.execute(BILLS)
+    with runtime():
+        ensure_partitions("accounts.invoices", read_declaration(), database_now())
+    return Case(dsn, env, deployed)
+
+
+@pytest.mark.slow
+def test_a_suspended_run_outlives_its_worker_and_cuts_over_once_its_form_approves(case: Case, worker: Worker) -> None:
+    pages = case.pages
+    run = pages.wait(pages.start("migrate/on-demand", case.env, migration="bills"))
+    assert (run["name"], run["state_type"], run["state_name"]) == ("migrate bills", "PAUSED", "Suspended"), run["state"]
+    form = pages.form_of(run)
+    assert {name: field["type"] for name, field in form["properties"].items()} == {
+        "decision": "string", "name": "string", "reason": "string", "dba": "boolean", "rollback_plan": "boolean",
+    }  # fmt: skip
+    assert form["properties"]["decision"]["enum"] == ["approve", "refuse"]
+    assert "at most 0 rows in quarantine" in form["description"]
+    case.assert_nothing_held()
+
+    worker.kill()
+    worker.start()
+    assert pages.resume(run["id"], **SIGNED)["status"] == "ACCEPT"
+    done = pages.wait(run["id"], after=run["state_id"])
+
+    assert done["state_type"] == "COMPLETED", pages.log_of(run["id"])
+    assert case.kind() == "v"
+    assert case.ask("select name, reason, sign_offs from maintenance.approval") == [
+        ("Ada", "compared twice", ["dba", "rollback_plan"])
+    ]
+    assert "bills is cut over" in pages.artifacts_of(run["id"])["migrate"]
+    case.assert_nothing_held()
+
+
+def test_a_form_that_does_not_fit_is_answered_200_and_the_run_stays_suspended(case: Case) -> None:
+    run = case.begin()
+    case.assert_nothing_held()
+
+    for wrong in ({}, {**SIGNED, "decision": "perhaps"}, {**SIGNED, "name": ""}, {**SIGNED, "dba": "surely"}):
+        assert case.pages.resume(run["id"], **wrong)["status"] == "REJECT"
+
+    assert case.pages.run(run["id"])["state_id"] == run["state_id"]
+    assert case.ask("select decision from maintenance.approval") == []
+
+
+def test_an_approval_that_lacks_a_sign_off_is_asked_for_again(case: Case) -> None:
+    run = case.begin()
+
+    again = case.answer(run, **{**SIGNED, "rollback_plan": False})
+
+    assert again["state_name"] == "Suspended"
+    assert key_of(again) != key_of(run)
+    assert "the sign-offs rollback_plan are missing" in case.pages.wait_for_line(run["id"], "are missing")
+    assert case.kind() == "r"
+    assert case.answer(again, **SIGNED)["state_type"] == "COMPLETED"
+    assert case.kind() == "v"
+
+
+def test_a_refusal_fails_the_run_in_one_line_and_the_next_run_asks_anew(case: Case) -> None:
+    run = case.begin()
+
+    refused = case.answer(run, decision="refuse", name="Grace", reason="not on a Friday")
+
+    assert refused["state_type"] == "FAILED"
+    assert "refused by Grace" in refused["state"]["message"]
+    assert "not on a Friday" in refused["state"]["message"]
+    assert "Traceback" not in case.pages.wait_for_line(run["id"], "ApprovalRefused: The cutover of bills was refused by Grace")
+    assert case.kind() == "r"
+    case.assert_nothing_held()
+    again = case.begin()
+    assert again["state_name"] == "Suspended"
+    assert key_of(again) != key_of(run)
+
+
+def test_a_run_that_was_cancelled_and_retried_shows_its_form_again(case: Case) -> None:
+    run = case.begin()
+    case.pages.cancel(run["id"])
+    assert case.pages.run(run["id"])["state_name"] == "Cancelled"
+
+    case.pages.retry(run["id"])
+    again = case.go_on(run["id"])
+
+    assert (again["state_name"], key_of(again)) == ("Suspended", key_of(run))
+    assert "409" not in case.pages.wait_for_line(run["id"], "Suspending flow run")
+    assert case.answer(again, decision="refuse", name="Grace", reason="no")["state_type"] == "FAILED"
+
+
+def test_an_answer_from_the_shell_counts_and_the_form_wakes_the_run(case: Case) -> None:
+    run = case.begin()
+    approve("bills", name="Shelly", reason="by phone", sign_offs=["dba", "rollback_plan"])
+
+    done = case.answer(run, decision="approve", name="Late", reason="me too")
+
+    assert done["state_type"] == "COMPLETED"
+    assert case.ask("select decision, name from maintenance.approval") == [("approved", "Shelly")]
+
+
+def test_a_no_on_the_form_withdraws_a_yes_from_the_shell(case: Case) -> None:
+    run = case.begin()
+    approve("bills", name="Shelly", reason="by phone", sign_offs=["dba", "rollback_plan"])
+
+    refused = case.answer(run, decision="refuse", name="Grace", reason="the phone was not hers")
+
+    assert refused["state_type"] == "FAILED"
+    assert "refused by Grace" in refused["state"]["message"]
+    assert case.kind() == "r"
+    with pytest.raises(ApprovalMissing, match="nobody was asked"):
+        migrate("bills", approval="given")
+
+
+def key_of(run: dict[str, Any]) -> str:
+    """Return the id of the request that the form answers."""
+    return run["state"]["state_details"]["pause_key"]
