@@ -69,8 +69,7 @@ def run_exclusively(
         if not fetch_one(coordinator, "core/try_lock", subject=lock)["taken"]:
             return _defer(coordinator, flow, subject, lock, overdue_after)
         started = start_run(coordinator, flow, subject, lock, flow_run_id)
-        wait_for_units(group or subject)
-        return _record(started, work)
+        return _record(started, work, group or subject)
 
 
 def start_run(conn: Connection, flow: str, subject: str, lock: str, flow_run_id: str | None) -> Run:
@@ -83,8 +82,9 @@ def start_run(conn: Connection, flow: str, subject: str, lock: str, flow_run_id:
     return Run(row["id"], flow, subject, conn.info.backend_pid)
 
 
-def _record(started: Run, work: Callable[[Run], R]) -> R:
+def _record(started: Run, work: Callable[[Run], R], units_of: str) -> R:
     try:
+        wait_for_units(units_of)
         result = work(started)
     except BaseException as error:
         end_run(started, "failed", {**started.detail, "error": f"{type(error).__name__}: {error}"})
