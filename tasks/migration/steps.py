@@ -23,7 +23,7 @@ from tasks.migration.backfill_text import backfill_plan, backfill_result
 from tasks.migration.copy import UnitResult
 from tasks.migration.plan import BackfillPlan
 from tasks.migration.registry import read_registered
-from tasks.migration.reverse import carry_back
+from tasks.migration.reverse import BATCH_KEYS, carry_back, count_waiting
 
 
 def backfill_in_tasks(
@@ -46,12 +46,15 @@ def backfill_in_tasks(
 
 
 def carry_back_from(target: str, declaration: Declaration, started: Run) -> None:
-    """Carry what changed in `target` since a cutover back to the old tables, for the run that holds the target's lock."""
+    """Carry what has changed in `target` since a cutover back to the old tables, for the run that holds the target's lock.
+
+    Only what is in the log now: an application that goes on writing would keep it from ever being empty.
+    """
     for name, policy in declaration.migrations.items():
         with transaction(Kind.READ) as conn:
             known = read_registered(conn, name) if policy.target == target else None
         if known is not None and known.phase == "cut_over":
-            carry_back(started, known, policy)
+            carry_back(started, known, policy, most_batches=count_waiting(name) // BATCH_KEYS + 1)
 
 
 def _publish_plan(migration: str, plan: BackfillPlan) -> None:
