@@ -205,6 +205,7 @@ def _build(work: Work, due: Due) -> UnitResult:
         require_generation(conn, migration)
         if claimed["state"] == "loaded":
             _drop_loaded(conn, migration, claimed["partition"])
+        run(conn, "migration/build_alone")
         counts = _load(conn, work, due)
         rows = (sum(copied for copied, _ in counts.values()), sum(refused for _, refused in counts.values()))
         _record(conn, work, claimed["id"], "loaded", rows)
@@ -225,7 +226,9 @@ def _load(conn: Connection, work: Work, due: Due) -> dict[int, Rows]:
     run(conn, "migration/forget_quarantined", migration=migration.name, lower=bounds[0], upper=bounds[1])
     span = (migration.span_from, migration.span_to)
     places = [Place(conn, migration.target, source, [bounds], span) for source in migration.sources]
-    counts = {place.source.id: _load_source(place, partition) for place in places}
+    copied = {place.source.id: _load_source(place, partition) for place in places}
+    refused = _refused(conn, migration, bounds)
+    counts = {source_id: (rows, refused.get(source_id, 0)) for source_id, rows in copied.items()}
     try:
         with conn.transaction():
             finish_partition(conn, work.parent, partition)
@@ -245,15 +248,21 @@ def _aside(due: Due) -> tuple[Bounds, str]:
     return due.bounds, due.partition
 
 
-def _load_source(place: Place, partition: Relation) -> Rows:
+def _refused(conn: Connection, migration: Registered, bounds: Bounds) -> dict[int, int]:
+    """Count what the load has put into the quarantine of a range that was empty before, by source."""
+    values = {"migration": migration.name, "lower": bounds[0], "upper": bounds[1]}
+    return {row["source_id"]: row["rows"] for row in fetch(conn, "migration/count_refused", **values)}
+
+
+def _load_source(place: Place, partition: Relation) -> int:
+    """Return how many rows were copied."""
     source = place.source
     names = {**place.legacy_names, "time": source.time_column, "forward": source.forward, "partition": partition}
     columns = {"columns": place.target.names, "mapped": place.target.mapped}
     values = {**_range(place), **place.spanned, "source_id": source.id}
     try:
         with place.conn.transaction():
-            row = fetch_one(place.conn, "migration/load_range", **names, **columns, **values)
-            return row["copied"], row["refused"]
+            return run(place.conn, "migration/load_range", **names, **columns, **values).rowcount
     except psycopg.Error as error:
         if not is_about_a_row(error):
             raise
