@@ -35,6 +35,12 @@ BUNDLE_UNITS = 40
 OWN, UNOWNED = 0, -1
 
 
+#: Stands where the sums of a unit differ and no row was found: never silent, whatever the reason.
+_UNNAMED: dict[str, Any] = {
+    **dict.fromkeys(COLUMNS), "kind": "unnamed", "kind_rows": 1, "reason": "the sums differ, and no row was found that does",
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Unit:
     """Event times in [lower, upper); both None for the residue: rows beside every partition."""
@@ -212,7 +218,8 @@ def compare_units(conn: Connection, plan: Plan, units: Sequence[Unit], differenc
     for side in sides:
         source = sources[side.source_id]
         if not side.is_equal:
-            differences.add(source.id, side.unit, _differing_rows(conn, plan, source, side.unit, differences.room))
+            found = _differing_rows(conn, plan, source, side.unit, differences.room)
+            differences.add(source.id, side.unit, found or [_UNNAMED])
         if side.unquarantined:
             differences.add(source.id, side.unit, _unquarantined_rows(conn, plan, source, side.unit, differences.room))
     for unit, owner in unified:

@@ -127,6 +127,14 @@ def test_a_row_that_moved_to_another_unit_is_missing_there_and_extra_here(small:
     assert named(small.compare()) == [("extra", ORDERS, "7"), ("missing", ORDERS, "7")]
 
 
+def test_sums_that_differ_without_a_row_that_does_are_never_silent(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    small.execute("update shop.moves set note = 'x' where id = maintenance.v8_id(1, 7)")
+    monkeypatch.setattr("tasks.migration.compare_unit._differing_rows", lambda *_: [])
+    result = small.compare()
+    assert result.kinds == {"unnamed": 1}
+    assert not result.is_clean
+
+
 # What is in flight.
 
 

@@ -51,7 +51,7 @@ create table maintenance.comparison_difference (
     source_id integer,
     lower timestamptz,
     kind text not null check (
-        kind in ('missing', 'extra', 'unequal', 'doubled', 'unowned', 'unquarantined', 'stale', 'released')
+        kind in ('missing', 'extra', 'unequal', 'doubled', 'unnamed', 'unowned', 'unquarantined', 'stale', 'released')
     ),
     key text,
     target_key text,
@@ -64,7 +64,7 @@ create index comparison_difference_comparison on maintenance.comparison_differen
 comment on table maintenance.comparison_difference is
 'Rows that differ, with both values; the first of each kind only, maintenance.comparison.kinds has the true numbers.';
 comment on column maintenance.comparison_difference.kind is
-'missing, extra, unequal, doubled: mapped legacy row against target row. unowned: a target row of no source. '
+'missing, extra, unequal, doubled: mapped legacy row against target row. unnamed: sums differ, no row found. unowned: a target row of no source. '
 'unquarantined: refused by the mapping but not so in quarantine. stale: in quarantine without cause. '
 'released: its collision is over, the winner has gone.';
 
