@@ -26,6 +26,8 @@ from tasks.core.migrations import apply
 
 # Before anything imports Prefect: no profile of the user, and an error instead of a server nobody asked for.
 os.environ["PREFECT_HOME"] = str(DATA / "test" / "prefect-home")
+# Prefect makes it, but not its parents, and warns where it cannot.
+(DATA / "test" / "prefect-home").mkdir(parents=True, exist_ok=True)
 os.environ["PREFECT_SERVER_EPHEMERAL_ENABLED"] = "false"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["DO_NOT_TRACK"] = "1"

@@ -44,8 +44,13 @@ policies as (
         concat_ws(
             ' ',
             'as', case when p.polpermissive then 'permissive' else 'restrictive' end,
-            'for', case p.polcmd when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete' else 'all' end,
-            'to', (select string_agg(case r.role when 0 then 'public' else r.role::regrole::text end, ', ') from unnest(p.polroles) as r (role)),
+            'for',
+            case p.polcmd when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete' else 'all' end,
+            'to',
+            (
+                select string_agg(case r.role when 0 then 'public' else r.role::regrole::text end, ', ')
+                from unnest(p.polroles) as r (role)
+            ),
             'using (' || pg_catalog.pg_get_expr(p.polqual, p.polrelid) || ')',
             'with check (' || pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) || ')'
         ) as definition

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
-import tests.demo.quiet  # isort: skip  # noqa: F401 (before Prefect is imported)
+from tests.demo.quiet import ENVIRONMENT  # isort: skip (sets it before Prefect is imported)
 from tests.demo.memory import Peak
 from tests.demo.screen import Screen
 from tests.demo.stage import Stage, fill, stage
@@ -34,6 +34,7 @@ MISSING = (
 def main() -> int:
     """Play the story; returns 0 only where every step succeeded and the writer saw no error."""
     signal.signal(signal.SIGTERM, _end)
+    os.environ.update(ENVIRONMENT)
     screen, peak = Screen(), Peak()
     with ExitStack() as stack:
         stack.enter_context(screen.shown())

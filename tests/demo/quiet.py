@@ -8,13 +8,12 @@ from __future__ import annotations
 import os
 import warnings
 
-os.environ.update(
-    {
-        "PREFECT_LOGGING_LEVEL": "ERROR",
-        "PREFECT_LOGGING_TO_API_ENABLED": "false",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-        "MAINTENANCE_ALLOW_FUTURE": "1",
-    }
-)
+ENVIRONMENT = {
+    "PREFECT_LOGGING_LEVEL": "ERROR",
+    "PREFECT_LOGGING_TO_API_ENABLED": "false",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "MAINTENANCE_ALLOW_FUTURE": "1",
+}
+os.environ.update(ENVIRONMENT)
 warnings.simplefilter("ignore")
