@@ -239,15 +239,32 @@ def test_a_truncated_table_is_found_by_its_generation(full: Scene) -> None:
     assert (full.numbers(), full.quarantine()) == ([], {})
 
 
-def test_a_unit_stops_where_a_trigger_was_touched_meanwhile(full: Scene) -> None:
+@pytest.mark.parametrize("act", ["build", "queue"])
+def test_a_unit_stops_where_a_trigger_was_touched_meanwhile(full: Scene, act: str) -> None:
     def map_bundles(started: Any, name: str, bundles: Any, workers: int, on_progress: Any) -> Any:
         full.execute("alter table shop.bills disable trigger maintenance_capture_update")
-        return in_threads(started, name, bundles, workers, on_progress)
+        chosen = [tuple(due for bundle in bundles for due in bundle if due.act == act)]
+        return in_threads(started, name, chosen, workers, on_progress)
 
     with pytest.raises(CaptureChanged, match="capture trigger of bills"):
         full.backfill(map_bundles=map_bundles)
     assert full.execute(STATE) == [(0, 0)]
     full.backfill()
+    full.assert_exact()
+
+
+def test_a_bundle_that_is_repeated_skips_what_is_done(full: Scene) -> None:
+    """As a task does after a lost connection."""
+    outcomes: list[str] = []
+
+    def map_bundles(started: Any, name: str, bundles: Any, workers: int, on_progress: Any) -> Any:
+        first = in_threads(started, name, bundles, workers, on_progress)
+        again = in_threads(started, name, bundles, workers, on_progress)
+        outcomes.extend(result.outcome for results in again for result in results)
+        return first
+
+    full.backfill(map_bundles=map_bundles)
+    assert outcomes == ["skipped"] * 9
     full.assert_exact()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from tasks.core.connect import Kind, runtime, transaction
 from tasks.core.ledger import run_exclusively
 from tasks.core.names import Relation
 from tasks.core.sqlfiles import run
+from tasks.migration import drain as drain_module
 from tasks.migration.backfill import attached_bounds, current, drain
 from tasks.migration.capture import capture_on, enqueue_keys, enqueue_range, enqueue_residue
 from tasks.migration.drain import drain_batch, drain_source
@@ -458,3 +460,35 @@ def test_two_sources_drained_at_once_settle_the_same_places(store: Store) -> Non
     store.drain()
     assert {tuple(store.categories(key)) for key in keys} == {("monitoring",)}
     assert {tuple(store.quarantined(key)) for key in keys} == {tuple(LOSES)}
+
+
+def test_a_winner_that_is_leaving_is_waited_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes after the loser found it and before the loser is in quarantine, where its own drain would have looked for it."""
+    key, at = uuid4(), str(store.conn.execute("select now()").fetchall()[0][0])
+    store.monitoring(key, at)
+    store.drain()
+    store.cache(key, at)
+    store.conn.execute("delete from monitoring.monitoring_events where id = %s", (key,))
+    migration, attached = current("event_store"), attached_bounds(Relation("unified", "event_metric_events"))
+    has_deleted, lose = threading.Event(), drain_module._lose
+
+    def leave() -> None:
+        with transaction(Kind.BULK) as conn:
+            drain_batch(conn, migration, migration.source(MONITORING), attached)
+            has_deleted.set()
+            time.sleep(0.7)
+
+    leaving = threading.Thread(target=leave)
+
+    def interrupted(*arguments: Any) -> list[str]:
+        if not has_deleted.is_set():
+            leaving.start()
+            assert has_deleted.wait(10)
+        return lose(*arguments)
+
+    monkeypatch.setattr(drain_module, "_lose", interrupted)
+    store.drain(CACHE)
+    leaving.join()
+    monkeypatch.undo()
+    store.drain()
+    assert (store.categories(key), store.quarantined(key)) == (["cache"], [])
