@@ -145,14 +145,28 @@ def _prefect_api() -> Iterator[None]:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     if PREFECT_API_URL.value():
-        yield
+        with _sent():
+            yield
         return
     from tasks.core.embedded import prefect_server
 
     console = Console(stderr=True)
     console.print("PREFECT_API_URL is not set: starting a Prefect server for this command alone (about 20 s).")
-    with prefect_server() as url, temporary_settings({PREFECT_API_URL: url}):
+    with prefect_server() as url, temporary_settings({PREFECT_API_URL: url}), _sent():
         yield
+
+
+@contextmanager
+def _sent() -> Iterator[None]:
+    """Send what Prefect still holds of logs and events before the server may go and the last line is printed."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    try:
+        yield
+    finally:
+        APILogWorker.instance().drain()
+        EventsWorker.drain_all()
 
 
 if __name__ == "__main__":

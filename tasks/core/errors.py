@@ -77,6 +77,14 @@ class InvalidDatabaseUrl(Permanent):
 
 
 @dataclass(eq=False)
+class InvalidSetting(Permanent):
+    """The environment variable {name} is refused: {reason}. Correct it or leave it away; nothing was changed."""
+
+    name: str
+    reason: str
+
+
+@dataclass(eq=False)
 class CannotConnect(Retryable):
     """Could not connect to {server}: {reason}. Check that the server runs and that DATABASE_URL names its host, port and
     database."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from tasks.core.errors import InvalidDatabaseUrl, NoDatabase
+from tasks.core.errors import InvalidDatabaseUrl, InvalidSetting, NoDatabase
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -19,7 +19,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 class Settings(BaseSettings):
     """The environment of one process; each field is an environment variable of that name in capitals."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     #: Direct or session-mode connection to the maintained database; without it every flow stops (design 11).
     database_url: SecretStr | None = None
@@ -41,8 +41,12 @@ class Settings(BaseSettings):
 
 
 def settings() -> Settings:
-    """Read the environment now (cheap; tests change it)."""
-    return Settings()
+    """Read the environment now (cheap; tests change it); raises InvalidSetting, which never repeats a value."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = error.errors(include_input=False)[0]
+        raise InvalidSetting(str(wrong["loc"][0]).upper(), wrong["msg"]) from None
 
 
 def database_url() -> str:

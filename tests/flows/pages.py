@@ -34,9 +34,10 @@ class Pages:
         return response.json() if response.content else None
 
     def deployments(self) -> dict[str, dict[str, Any]]:
-        """Return every deployment by `flow/name`."""
+        """Return every deployment that a worker serves, by `flow/name`."""
         flows = {flow["id"]: flow["name"] for flow in self.ask("POST", "flows/filter", limit=200)}
-        return {f"{flows[d['flow_id']]}/{d['name']}": d for d in self.ask("POST", "deployments/filter", limit=200)}
+        found = self.ask("POST", "deployments/filter", limit=200)
+        return {f"{flows[d['flow_id']]}/{d['name']}": d for d in found if d["work_pool_name"]}
 
     def start(self, deployment: str, env: dict[str, str] | None = None, **parameters: Any) -> str:
         """Press Run with the form's defaults, or with `parameters`; `env` are job variables. Return the run's id."""

@@ -5,46 +5,36 @@ One test has a real worker; the others execute each turn of a deployment's run h
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.exceptions import Pause
 from prefect.flow_engine import run_flow
 
 from flows.migrate import migrate
-from tasks.core.connect import database_now, runtime
-from tasks.core.declaration import read_declaration
 from tasks.migration.approval import ApprovalMissing
 from tasks.migration.approve import approve
-from tasks.partitions.create import ensure_partitions
-from tests.declarations import SECOND, make_bills, make_second
-from tests.flows.conftest import Worker
-from tests.flows.pages import Pages
+from tests.flows.conftest import Bills, Worker
+from tests.flows.pages import PATIENCE_S, Pages
 
-#: A migration with two sign-offs, over months that end today.
-DECLARED = """span_from: P100D
-    sign_offs: [dba, rollback_plan]
-    grants: {authenticated: [select], service_role: [select, insert, update, delete]}"""
-#: Before the cutover no role of the application has a right on the target.
-CLOSED = "revoke all on accounts.invoices from authenticated, service_role"
-BILLS = "insert into shop.bills (customer, issued, cents) select 'c' || n, current_date - n, n from generate_series(1, 60) n"
 SIGNED = {"decision": "approve", "name": "Ada", "reason": "compared twice", "dba": True, "rollback_plan": True}
+
+LOCKS = """
+    select l.objid from pg_locks l join pg_database d on d.oid = l.database
+    where l.locktype = 'advisory' and d.datname = current_database()
+"""
+SESSIONS = "select pid from pg_stat_activity where application_name like 'maintenance%' and datname = current_database()"
 
 
 @dataclass(frozen=True)
 class Case:
-    """A database with bills to migrate, and the environment in which runs find it."""
+    """Bills to migrate and the pages on which a person follows it."""
 
-    dsn: str
-    env: dict[str, str]
+    bills: Bills
     pages: Pages
 
     def begin(self) -> dict[str, Any]:
@@ -65,55 +55,25 @@ class Case:
         assert self.pages.resume(run["id"], **form)["status"] == "ACCEPT"
         return self.go_on(run["id"])
 
-    def ask(self, query: str) -> list[tuple[Any, ...]]:
-        """Return the rows of a query."""
-        with psycopg.connect(self.dsn) as conn:
-            return conn.execute(query.encode()).fetchall()
-
-    def kind(self) -> str:
-        """Return what stands under the old name: r for the table, v for the view."""
-        return self.ask("select relkind::text from pg_class where oid = 'shop.bills'::regclass")[0][0]
-
     def assert_nothing_held(self) -> None:
         """No run of the ledger that has not ended, no lock and, once the process is gone, no session of maintenance."""
-        assert self.ask("select flow from maintenance.run where ended_at is null or outcome = 'running'") == []
-        assert (
-            self.ask(
-                "select objid from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())"
-            )
-            == []
-        )
-        deadline = time.monotonic() + 20
-        while self.ask(
-            "select from pg_stat_activity where application_name like 'maintenance%' and datname = current_database()"
-        ):
+        assert self.bills.ask("select flow from maintenance.run where ended_at is null or outcome = 'running'") == []
+        assert self.bills.ask(LOCKS) == []
+        deadline = time.monotonic() + PATIENCE_S
+        while self.bills.ask(SESSIONS):
             assert time.monotonic() < deadline
             time.sleep(0.2)
 
 
 @pytest.fixture
-def case(make_database: Callable[..., str], deployed: Pages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
-    shutil.copytree(SECOND, tmp_path / "second")
-    file = tmp_path / "second" / "migration.yaml"
-    file.write_text(file.read_text(encoding="utf-8").replace("span_from: 2025-01-01T00:00:00Z", DECLARED), encoding="utf-8")
-    dsn = make_database(sets=())
-    env = {"DATABASE_URL": dsn, "MAINTENANCE_FILE": str(file), "MAINTENANCE_OUTPUT": str(tmp_path)}
-    for name, value in env.items():
-        monkeypatch.setenv(name, value)
-    make_second(dsn)
-    make_bills(dsn)
-    with psycopg.connect(dsn, autocommit=True) as conn:
-        conn.execute(CLOSED)
-        conn.execute(BILLS)
-    with runtime():
-        ensure_partitions("accounts.invoices", read_declaration(), database_now())
-    return Case(dsn, env, deployed)
+def case(bills: Bills, deployed: Pages) -> Case:
+    return Case(bills, deployed)
 
 
 @pytest.mark.slow
 def test_a_suspended_run_outlives_its_worker_and_cuts_over_once_its_form_approves(case: Case, worker: Worker) -> None:
     pages = case.pages
-    run = pages.wait(pages.start("migrate/on-demand", case.env, migration="bills"))
+    run = pages.wait(pages.start("migrate/on-demand", case.bills.env, migration="bills"))
     assert (run["name"], run["state_type"], run["state_name"]) == ("migrate bills", "PAUSED", "Suspended"), run["state"]
     form = pages.form_of(run)
     assert {name: field["type"] for name, field in form["properties"].items()} == {
@@ -129,8 +89,8 @@ def test_a_suspended_run_outlives_its_worker_and_cuts_over_once_its_form_approve
     done = pages.wait(run["id"], after=run["state_id"])
 
     assert done["state_type"] == "COMPLETED", pages.log_of(run["id"])
-    assert case.kind() == "v"
-    assert case.ask("select name, reason, sign_offs from maintenance.approval") == [
+    assert case.bills.kind() == "v"
+    assert case.bills.ask("select name, reason, sign_offs from maintenance.approval") == [
         ("Ada", "compared twice", ["dba", "rollback_plan"])
     ]
     assert "bills is cut over" in pages.artifacts_of(run["id"])["migrate"]
@@ -145,7 +105,7 @@ def test_a_form_that_does_not_fit_is_answered_200_and_the_run_stays_suspended(ca
         assert case.pages.resume(run["id"], **wrong)["status"] == "REJECT"
 
     assert case.pages.run(run["id"])["state_id"] == run["state_id"]
-    assert case.ask("select decision from maintenance.approval") == []
+    assert case.bills.ask("select decision from maintenance.approval") == []
 
 
 def test_an_approval_that_lacks_a_sign_off_is_asked_for_again(case: Case) -> None:
@@ -156,9 +116,9 @@ def test_an_approval_that_lacks_a_sign_off_is_asked_for_again(case: Case) -> Non
     assert again["state_name"] == "Suspended"
     assert key_of(again) != key_of(run)
     assert "the sign-offs rollback_plan are missing" in case.pages.wait_for_line(run["id"], "are missing")
-    assert case.kind() == "r"
+    assert case.bills.kind() == "r"
     assert case.answer(again, **SIGNED)["state_type"] == "COMPLETED"
-    assert case.kind() == "v"
+    assert case.bills.kind() == "v"
 
 
 def test_a_refusal_fails_the_run_in_one_line_and_the_next_run_asks_anew(case: Case) -> None:
@@ -170,7 +130,7 @@ def test_a_refusal_fails_the_run_in_one_line_and_the_next_run_asks_anew(case: Ca
     assert "refused by Grace" in refused["state"]["message"]
     assert "not on a Friday" in refused["state"]["message"]
     assert "Traceback" not in case.pages.wait_for_line(run["id"], "ApprovalRefused: The cutover of bills was refused by Grace")
-    assert case.kind() == "r"
+    assert case.bills.kind() == "r"
     case.assert_nothing_held()
     again = case.begin()
     assert again["state_name"] == "Suspended"
@@ -197,7 +157,7 @@ def test_an_answer_from_the_shell_counts_and_the_form_wakes_the_run(case: Case) 
     done = case.answer(run, decision="approve", name="Late", reason="me too")
 
     assert done["state_type"] == "COMPLETED"
-    assert case.ask("select decision, name from maintenance.approval") == [("approved", "Shelly")]
+    assert case.bills.ask("select decision, name from maintenance.approval") == [("approved", "Shelly")]
 
 
 def test_a_no_on_the_form_withdraws_a_yes_from_the_shell(case: Case) -> None:
@@ -208,7 +168,7 @@ def test_a_no_on_the_form_withdraws_a_yes_from_the_shell(case: Case) -> None:
 
     assert refused["state_type"] == "FAILED"
     assert "refused by Grace" in refused["state"]["message"]
-    assert case.kind() == "r"
+    assert case.bills.kind() == "r"
     with pytest.raises(ApprovalMissing, match="nobody was asked"):
         migrate("bills", approval="given")
 

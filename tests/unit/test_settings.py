@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.core.errors import InvalidDatabaseUrl
-from tasks.core.settings import database_url
+from tasks.core.errors import InvalidDatabaseUrl, InvalidSetting
+from tasks.core.settings import database_url, settings
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,16 @@ def test_one_that_would_be_quoted_or_misread_is_refused_without_repeating_it(
 
     assert "s3cret" not in str(caught.value)
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_a_setting_of_another_type_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAINTENANCE_ALLOW_FUTURE", "perhaps")
+
+    with pytest.raises(InvalidSetting, match="MAINTENANCE_ALLOW_FUTURE is refused: Input should be a valid boolean"):
+        settings()
+
+
+def test_an_empty_setting_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAINTENANCE_ALLOW_FUTURE", "")
+
+    assert settings().maintenance_allow_future is False
