@@ -157,7 +157,9 @@ class _Session:
     def finish(self, name: str, copied: Sequence[UnitResult], begun: float) -> BackfillResult:
         """Drain, build what waits for the load, and count."""
         drained = drain(self.started, current(name), workers=self.workers, on_progress=self.on_progress)
-        ensure_indexes(self.declaration.migration(name).target, self.declaration, "after_load", on_progress=self.on_progress, is_quiet=True)
+        ensure_indexes(
+            self.declaration.migration(name).target, self.declaration, "after_load", on_progress=self.on_progress, is_quiet=True
+        )
         done = [result for result in copied if result.outcome == "done"]
         with transaction(Kind.READ) as conn:
             reasons = {row["reason"]: row["rows"] for row in fetch(conn, "migration/count_quarantined", migration=name)}
