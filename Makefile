@@ -15,7 +15,7 @@ help: ## list the targets
 install: $(TEST_STAMP) ## create .venv and install everything, tests included
 
 demo: $(DEMO_STAMP) ## run the whole migration on an embedded PostgreSQL (ROWS=200000)
-	@MAINTENANCE_EMBEDDED=1 $(PY) -m tests.demo
+	@MAINTENANCE_EMBEDDED=1 MALLOC_ARENA_MAX=2 $(PY) -m tests.demo
 
 test: $(TEST_STAMP) ## run the tests on the embedded PostgreSQL
 	@MAINTENANCE_EMBEDDED=1 $(PY) -m pytest -q -n 2 --dist loadgroup $(ARGS)

@@ -5,6 +5,9 @@ Belongs here: charts from plain rows. Keep out: reading anything.
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -67,9 +70,12 @@ def _data(values: Sequence[Mapping[str, Any]]) -> Any:
     return alt.Data(values=plain)
 
 
-def _svg(chart: Any) -> str:
-    import vl_convert
+#: Rendering starts a JavaScript engine that keeps 75 MB for good: it lives in a process of its own, for this one plot.
+RENDER = "import json, sys, vl_convert; sys.stdout.write(vl_convert.vegalite_to_svg(json.load(sys.stdin)))"
+RENDER_WAIT_S = 60
 
+
+def _svg(chart: Any) -> str:
     shown = chart.properties(width=WIDTH, height=HEIGHT, background="transparent").configure_view(stroke=None)
     axes = {
         "labelColor": GREY,
@@ -80,4 +86,6 @@ def _svg(chart: Any) -> str:
         "tickColor": GREY,
     }
     styled = shown.configure_axis(**axes).configure_legend(labelColor=GREY)
-    return vl_convert.vegalite_to_svg(styled.to_dict())
+    command, spec = [sys.executable, "-c", RENDER], json.dumps(styled.to_dict())
+    done = subprocess.run(command, input=spec, capture_output=True, text=True, check=True, timeout=RENDER_WAIT_S)
+    return done.stdout

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from tasks.core import progress
+from tests.demo.memory import release
 
 
 class Screen:
@@ -49,6 +50,7 @@ class Screen:
         finally:
             self.live.remove_task(bar)
             self._forget_bars()
+            release()
         at = time.monotonic() - self.started
         self.console.print(f"{at:6.1f} s  {title:<34} {time.monotonic() - began:5.1f} s  {'; '.join(said)}", markup=False)
 
