@@ -6,6 +6,8 @@ Keep out: what is maintained (`declaration`) and connecting (`connect`).
 
 from __future__ import annotations
 
+import os
+from functools import lru_cache
 from pathlib import Path
 
 from pydantic import SecretStr, ValidationError
@@ -41,7 +43,15 @@ class Settings(BaseSettings):
 
 
 def settings() -> Settings:
-    """Read the environment now (cheap; tests change it); raises InvalidSetting, which never repeats a value."""
+    """Read the environment as it is now; raises InvalidSetting, which never repeats a value.
+
+    Each transaction asks and parsing takes milliseconds, so an unchanged environment is not parsed again.
+    """
+    return _settings(frozenset(os.environ.items()))
+
+
+@lru_cache(maxsize=1)
+def _settings(_environment: frozenset[tuple[str, str]]) -> Settings:
     try:
         return Settings()
     except ValidationError as error:

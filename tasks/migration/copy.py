@@ -205,7 +205,7 @@ def _build(work: Work, due: Due) -> UnitResult:
         require_generation(conn, migration)
         if claimed["state"] == "loaded":
             _drop_loaded(conn, migration, claimed["partition"])
-        run(conn, "migration/build_alone")
+        run(conn, "migration/copy_settings")
         counts = _load(conn, work, due)
         rows = (sum(copied for copied, _ in counts.values()), sum(refused for _, refused in counts.values()))
         _record(conn, work, claimed["id"], "loaded", rows)
@@ -306,6 +306,7 @@ def _attach(work: Work, due: Due) -> None:
 
     def attempt(conn: Connection) -> None:
         enter_unit(conn, work.started, group=migration.subject)
+        run(conn, "migration/copy_settings")
         attach_partition(conn, parent, partition, *bounds)
         run(conn, "migration/record_attached", migration=migration.name, lower=bounds[0])
 

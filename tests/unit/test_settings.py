@@ -60,3 +60,12 @@ def test_an_empty_setting_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("MAINTENANCE_ALLOW_FUTURE", "")
 
     assert settings().maintenance_allow_future is False
+
+
+def test_an_environment_is_parsed_once_and_anew_where_it_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAINTENANCE_ALLOW_FUTURE", "0")
+    first = settings()
+
+    assert settings() is first
+    monkeypatch.setenv("MAINTENANCE_ALLOW_FUTURE", "1")
+    assert settings().maintenance_allow_future is True
