@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
@@ -27,35 +28,48 @@ from tests.flows.pages import Pages
 TABLE = "unified.event_metric_events"
 
 
+@dataclass
+class Opened:
+    """Every pool and every Supabase client that was made; holding the pools, so that no collector closes one."""
+
+    pools: list[connect.ConnectionPool[Any]] = field(default_factory=list)
+    clients: int = 0
+
+
 @pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Count every pool and every Supabase client that is made."""
-    made: list[str] = []
+def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
+    made = Opened()
 
     class CountedPool(connect.ConnectionPool[Any]):
         def __init__(self, *arguments: Any, **more: Any) -> None:
-            made.append("pool")
+            made.pools.append(self)
             super().__init__(*arguments, **more)
 
+    def make_client(*_: Any) -> None:
+        made.clients += 1
+
     monkeypatch.setattr(connect, "ConnectionPool", CountedPool)
-    monkeypatch.setattr("supabase.create_client", lambda *_: made.append("client"))
+    monkeypatch.setattr("supabase.create_client", make_client)
     return made
 
 
-def test_a_run_opens_one_pool_and_closes_it(database: str, prefect_api: str, opened: list[str]) -> None:
+def test_each_run_opens_one_pool_and_closes_it(database: str, prefect_api: str, opened: Opened) -> None:
     create_partitions()
+    assert [pool.closed for pool in opened.pools] == [True]
 
-    assert opened == ["pool"]
     refresh_matviews()
-    assert opened == ["pool", "pool"]
+
+    assert [pool.closed for pool in opened.pools] == [True, True]
+    assert opened.clients <= 1
     with psycopg.connect(database) as conn:
         assert conn.execute(SESSIONS).fetchall() == []
 
 
-def test_a_run_with_units_in_threads_opens_one_pool_too(bills: Bills, prefect_api: str, opened: list[str]) -> None:
+def test_a_run_with_units_in_threads_opens_one_pool_too(bills: Bills, prefect_api: str, opened: Opened) -> None:
     assert backfill("bills").units_done > 2
 
-    assert opened == ["pool"]
+    assert [pool.closed for pool in opened.pools] == [True]
+    assert opened.clients <= 1
     assert bills.ask(SESSIONS) == []
 
 
