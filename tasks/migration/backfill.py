@@ -42,6 +42,8 @@ from tasks.partitions.plan import FOREVER, NEVER
 FLOW = "backfill"
 #: Writers go on, so the log is never empty for long: after so many rounds the rest is the next run's.
 MOST_ROUNDS = 20
+#: How often a bundle tells how far the copy has come, beside its end: units of small partitions take milliseconds.
+TELL_EVERY_S = 0.25
 #: More sessions than this gain nothing and would exhaust the pool.
 MOST_WORKERS = 8
 
@@ -208,12 +210,14 @@ def copy_bundle(
         assert migration is not None  # noqa: S101 (registered before any unit)
         work = Work(started, migration, read_parent(conn, migration.target.relation))
     results: list[UnitResult] = []
+    told = time.monotonic()
     for due in units:
         if between:
             between()
         results.append(copy_unit(work, due))
-        if on_progress:
+        if on_progress and (len(results) == len(units) or time.monotonic() - told >= TELL_EVERY_S):
             on_progress(f"copy {name}", *read_rows_done(name))
+            told = time.monotonic()
     return results
 
 

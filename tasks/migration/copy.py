@@ -226,7 +226,7 @@ def _load(conn: Connection, work: Work, due: Due) -> dict[int, Rows]:
     run(conn, "migration/forget_quarantined", migration=migration.name, lower=bounds[0], upper=bounds[1])
     span = (migration.span_from, migration.span_to)
     places = [Place(conn, migration.target, source, [bounds], span) for source in migration.sources]
-    copied = {place.source.id: _load_source(place, partition) for place in places}
+    copied = _load_sources(places, partition)
     refused = _refused(conn, migration, bounds)
     counts = {source_id: (rows, refused.get(source_id, 0)) for source_id, rows in copied.items()}
     try:
@@ -254,19 +254,26 @@ def _refused(conn: Connection, migration: Registered, bounds: Bounds) -> dict[in
     return {row["source_id"]: row["rows"] for row in fetch(conn, "migration/count_refused", **values)}
 
 
+def _load_sources(places: Sequence[Place], partition: Relation) -> dict[int, int]:
+    """Return how many rows were copied, by source; one savepoint for all, because the first row that fails ends the unit."""
+    copied: dict[int, int] = {}
+    try:
+        with places[0].conn.transaction():
+            for place in places:
+                copied[place.source.id] = _load_source(place, partition)
+    except psycopg.Error as error:
+        if not is_about_a_row(error):
+            raise
+        raise _defect(places[len(copied)], partition, error) from error
+    return copied
+
+
 def _load_source(place: Place, partition: Relation) -> int:
-    """Return how many rows were copied."""
     source = place.source
     names = {**place.legacy_names, "time": source.time_column, "forward": source.forward, "partition": partition}
     columns = {"columns": place.target.names, "mapped": place.target.mapped}
     values = {**_range(place), **place.spanned, "source_id": source.id}
-    try:
-        with place.conn.transaction():
-            return run(place.conn, "migration/load_range", **names, **columns, **values).rowcount
-    except psycopg.Error as error:
-        if not is_about_a_row(error):
-            raise
-        raise _defect(place, partition, error) from error
+    return run(place.conn, "migration/load_range", **names, **columns, **values).rowcount
 
 
 def _range(place: Place) -> dict[str, object]:
