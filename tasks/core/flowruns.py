@@ -39,7 +39,8 @@ class _OneLine(logging.Filter):
         caught = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
         for error in (caught, *(record.args if isinstance(record.args, tuple) else ())):
             if isinstance(error, MaintenanceError):
-                record.msg = record.getMessage().replace(repr(error), f"{type(error).__name__}: {error}")
+                said, line = record.getMessage(), f"{type(error).__name__}: {error}"
+                record.msg = said.replace(repr(error), line) if repr(error) in said else line
                 record.args, record.exc_info = None, None
                 break
         return True

@@ -67,9 +67,10 @@ class Worker:
     pid: int = 0
 
     def start(self) -> None:
-        """Start it in a directory that is not the project's."""
+        """Start it in a directory that is not the project's; what the test that does so declares is not the worker's."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("MAINTENANCE_")}
         environment = {
-            **os.environ,
+            **inherited,
             "PREFECT_API_URL": self.api,
             "PREFECT_WORKER_QUERY_SECONDS": "1",
             "DATABASE_URL": self.dsn,

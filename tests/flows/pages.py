@@ -109,6 +109,7 @@ class Pages:
         return "\n".join(line["message"] for line in self.ask("POST", "logs/filter", logs=asked, sort="TIMESTAMP_ASC"))
 
     def artifacts_of(self, run_id: str) -> dict[str, str]:
-        """Return the artifacts of a run by key."""
+        """Return the artifacts of a run by key, the newest of each."""
         asked = {"flow_run_id": {"any_": [run_id]}}
-        return {found["key"]: found["data"] for found in self.ask("POST", "artifacts/filter", artifacts=asked)}
+        newest_first = self.ask("POST", "artifacts/filter", artifacts=asked, sort="CREATED_DESC")
+        return {found["key"]: found["data"] for found in reversed(newest_first)}

@@ -117,8 +117,6 @@ def test_an_approval_that_lacks_a_sign_off_is_asked_for_again(case: Case) -> Non
     assert key_of(again) != key_of(run)
     assert "the sign-offs rollback_plan are missing" in case.pages.wait_for_line(run["id"], "are missing")
     assert case.bills.kind() == "r"
-    assert case.answer(again, **SIGNED)["state_type"] == "COMPLETED"
-    assert case.bills.kind() == "v"
 
 
 def test_a_refusal_fails_the_run_in_one_line_and_the_next_run_asks_anew(case: Case) -> None:
