@@ -168,9 +168,18 @@ def _residue(units: Sequence[Unit], done: Sequence[Unit]) -> list[Due]:
 
 
 def bundle(due: Sequence[Due], *, workers: int, most: int = MOST_BUNDLES) -> list[tuple[Due, ...]]:
-    """Split units into at most `most` runs of neighbours, each unit once and in order; several per worker, so none idles long."""
-    wanted = min(most, max(1, workers) * 8, len(due))
-    return [tuple(due[len(due) * i // wanted : len(due) * (i + 1) // wanted]) for i in range(wanted)]
+    """Split units into at most `most` runs of neighbours, each unit once and in order, each run a share of what is left.
+
+    The last ones are short, so that no worker idles long while another finishes.
+    """
+    bundles: list[tuple[Due, ...]] = []
+    begin = 0
+    while begin < len(due):
+        shares = min(max(1, workers) * 4, most - len(bundles))
+        end = begin - (begin - len(due)) // shares
+        bundles.append(tuple(due[begin:end]))
+        begin = end
+    return bundles
 
 
 def require_disk(migration: str, target: str, legacy_bytes: int, free_bytes: int | None, where: str) -> None:

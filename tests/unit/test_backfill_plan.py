@@ -157,6 +157,13 @@ def test_bundles_hold_each_unit_once_and_in_order(count: int, workers: int) -> N
     assert [one for units in bundles for one in units] == due
     assert len(bundles) <= MOST_BUNDLES
     assert all(bundles)
+    assert [len(units) for units in bundles] == sorted((len(units) for units in bundles), reverse=True)
+
+
+def test_the_last_bundles_are_short_so_that_no_worker_idles_long() -> None:
+    due = [Due("aside", "build", day(n), day(n + 1), f"p{n}", "r") for n in range(136)]
+    assert len(bundle(due, workers=2)[0]) == 17
+    assert {len(units) for units in bundle(due, workers=2)[-7:]} == {1}
 
 
 def test_too_little_disk_says_how_much_is_missing() -> None:
