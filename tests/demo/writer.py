@@ -1,6 +1,6 @@
 """The application: a process that keeps writing to the legacy tables and accounts for every commit.
 
-    python -m tests.demo.writer --dsn-env NAME --ledger PATH --seed N [--rate 120] [--connections 2] [--max-operations N]
+    python -m tests.demo.writer --dsn-env NAME --ledger PATH --seed N [--rate 140] [--connections 2] [--max-operations N]
 
 Belongs here: connections, pace, retries of 40001 (nothing else is retried), what is counted and where it can be read.
 A small JSON file beside the ledger, `<ledger>.status`, is replaced each second and says what the last line will say.
@@ -324,7 +324,7 @@ def read_settings(arguments: list[str]) -> Settings:
     parser.add_argument("--dsn-env", required=True, metavar="NAME", help="environment variable with the connection string")
     parser.add_argument("--ledger", required=True, type=Path, help="file to append to")
     parser.add_argument("--seed", required=True, type=int)
-    parser.add_argument("--rate", type=float, default=120.0, help="operations a second, all connections together")
+    parser.add_argument("--rate", type=float, default=140.0, help="operations a second, all connections together")
     parser.add_argument("--connections", type=int, default=2, help="beside the one that keeps transactions open")
     parser.add_argument("--max-operations", type=int, help="stop after about so many")
     parser.add_argument("--as-of", type=datetime.fromisoformat, help="end of the days written to; default: the server's now()")
