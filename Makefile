@@ -29,10 +29,11 @@ check: $(TEST_STAMP) ## ruff, pyright, import-linter, sqlfluff and the contract 
 bench-backfill: $(TEST_STAMP) ## compare the backfill with the plan's own (ROWS=3000000)
 	@MAINTENANCE_EMBEDDED=1 $(PY) -m tests.bench.backfill
 
-clean: ## remove .data, build and caches; refuses while a server of .data runs
+clean: ## remove .data, build and caches, archives aside; refuses while a server of .data runs
 	@if [ -x $(PY) ]; then $(PY) -c 'import sys; from tasks.core.embedded import DATA, remove_below; \
 		held = remove_below(DATA); sys.exit("still in use: " + ", ".join(map(str, held)) if held else 0)'; fi
-	@rm -rf .data build .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf .data .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@[ ! -d build ] || find build -mindepth 1 -maxdepth 1 ! -name archive -exec rm -rf {} +
 
 .venv/bin/python:
 	@python=$$(.ci/find-python) && "$$python" -m venv .venv || { rm -rf .venv; echo "make: cannot create .venv (on Debian: apt-get install python3-venv)" >&2; exit 1; }

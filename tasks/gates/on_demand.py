@@ -32,6 +32,15 @@ class UnknownSuite(Permanent):
     known: str
 
 
+@dataclass(eq=False)
+class NothingToValidate(Permanent):
+    """The suite {suite} has nothing to judge{of}: {reason}. Nothing was validated."""
+
+    suite: str
+    of: str
+    reason: str
+
+
 @dataclass(frozen=True)
 class Validation:
     """One gate asked of one subject."""
@@ -57,7 +66,7 @@ class Validated:
 def plan_validation(declaration: Declaration, table: str | None, suite: str | None) -> list[Validation]:
     """Return what is asked: the standing suites of a declared table or of all, or the one named.
 
-    A migration's suites are asked only by name. Raises NotDeclared, UnknownSuite.
+    A migration's suites are asked only by name. Raises NotDeclared, UnknownSuite, NothingToValidate.
     """
     tables = declaration.table_names(table)
     wanted = STANDING if suite is None else (suite,)
@@ -67,7 +76,18 @@ def plan_validation(declaration: Declaration, table: str | None, suite: str | No
     asked += [Validation(name, CUSTOM) for name in tables if name in own_suites()]
     if suite is not None and suite not in (*OF_TABLE, *OF_MIGRATION, *OF_MATVIEW, CUSTOM):
         raise UnknownSuite(suite, ", ".join((*OF_TABLE, *OF_MIGRATION, *OF_MATVIEW, CUSTOM)))
-    return [one for one in asked if one.suite in wanted]
+    chosen = [one for one in asked if one.suite in wanted]
+    if suite is not None and not chosen:
+        raise NothingToValidate(suite, f" of {table}" if table else "", _why_nothing(suite, table))
+    return chosen
+
+
+def _why_nothing(suite: str, table: str | None) -> str:
+    if suite in OF_MATVIEW:
+        return "it is asked of all materialized views, without a table" if table else "no materialized view is declared"
+    if suite in OF_MIGRATION:
+        return "no migration into it is declared" if table else "no migration is declared"
+    return "expectations/custom.py has no suite for it" if table else "expectations/custom.py has none"
 
 
 def own_suites() -> Mapping[str, Mapping[str, Any]]:

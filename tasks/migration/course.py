@@ -32,7 +32,7 @@ from tasks.migration.approval import (
     require_approval,
 )
 from tasks.migration.approval_form import Answer, ask_person, can_suspend, given_sign_offs, was_shown
-from tasks.migration.cutover import cut_over
+from tasks.migration.cutover import cut_over, read_migration, require_unobstructed
 from tasks.migration.registry import read_registered
 from tasks.migration.steps import backfill_in_tasks
 from tasks.migration.verify import verify
@@ -76,8 +76,12 @@ def copy(migration: str, declaration: Declaration, as_of: datetime) -> None:
 
 
 def prove(migration: str, declaration: Declaration, on_progress: OnProgress) -> None:
-    """Compare every row and ask the gate; raises GateBlocked naming the rows, Postponed where another run holds the target."""
+    """See that every view can be made, compare every row and ask the gate: what keeps a cutover from being done is said
+    before a person is asked. Raises CutoverBlocked, ViewDiffers, GateBlocked naming the rows, and Postponed where another run
+    holds the target.
+    """
     stop_if_cancelled()
+    require_unobstructed(read_migration(migration), declaration.migration(migration))
     done = verify(migration, declaration, on_progress=on_progress, flow_run_id=flow_run_id())
     if isinstance(done, Deferred):
         raise Postponed(done)

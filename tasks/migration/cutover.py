@@ -178,7 +178,7 @@ def read_migration(name: str) -> Registered:
 
 
 def _carry_out(job: _Cutover) -> CutoverResult:
-    _require_unobstructed(job)
+    require_unobstructed(job.migration, job.policy)
     notes = _find_missing(job) if job.is_rehearsal else _require_consent(job)
     _drain_down(job)
     attached = attached_bounds(job.migration.target.relation)
@@ -204,21 +204,28 @@ def _finish(job: _Cutover, outcome: Literal["cut over", "rehearsed"], notes: tup
     return result
 
 
-def _require_unobstructed(job: _Cutover) -> None:
-    """Refuse what a view could not do, before anything is locked."""
-    with transaction(Kind.READ) as conn:
+def require_unobstructed(migration: Registered, policy: Migration) -> None:
+    """Refuse what a view could not do, before anybody is asked and before anything is locked.
+
+    Every view is made for the moment and rolled back: a `view.sql` that shows other columns is found here. Locks: ACCESS
+    SHARE on the target. Raises CutoverBlocked, ViewDiffers.
+    """
+    with transaction(Kind.DDL) as conn, conn.transaction(force_rollback=True):
+        legacy = {source.id: read_legacy(conn, source) for source in migration.sources}
         found = [
             obstacle
-            for source in job.migration.sources
-            for obstacle in find_obstacles(read_legacy(conn, source), job.policy.sources[str(source.relation)])
+            for source in migration.sources
+            for obstacle in find_obstacles(legacy[source.id], policy.sources[str(source.relation)])
         ]
         found += [
             f"the role {row['role']} of its grants does not exist"
-            for row in _missing_rights(conn, job)
+            for row in _missing_rights(conn, migration, policy)
             if not row["role_exists"]
         ]
-    if found:
-        raise CutoverBlocked(job.name, "; ".join(found))
+        if found:
+            raise CutoverBlocked(migration.name, "; ".join(found))
+        for source in migration.sources:
+            create_view(conn, migration, source, policy.sources[str(source.relation)], legacy[source.id])
 
 
 def _require_consent(job: _Cutover) -> tuple[str, ...]:
@@ -454,10 +461,10 @@ def _repoint(conn: Connection, job: _Cutover, source: Source, legacy: Legacy) ->
     return [dependant.name for dependant in chosen]
 
 
-def _missing_rights(conn: Connection, job: _Cutover) -> list[dict[str, Any]]:
+def _missing_rights(conn: Connection, migration: Registered, policy: Migration) -> list[dict[str, Any]]:
     """Return the declared rights that are not there yet, the use of the target's schema among them."""
-    wanted = [(role, right) for role, rights in job.policy.grants.items() for right in ("usage", *rights)]
-    target = job.migration.target.relation
+    wanted = [(role, right) for role, rights in policy.grants.items() for right in ("usage", *rights)]
+    target = migration.target.relation
     roles, privileges = [role for role, _ in wanted], [right for _, right in wanted]
     names = {"target": quoted(conn, target), "schema": quoted_name(target.schema)}
     return fetch(conn, "migration/cutover_missing_rights", **names, roles=roles, privileges=privileges)
@@ -471,7 +478,8 @@ def quoted_name(name: str) -> str:
 def _grant(conn: Connection, job: _Cutover) -> list[dict[str, str]]:
     """Give the application what the declaration says (M3); return what it did not have before."""
     target = job.migration.target.relation
-    missing = [{"role": row["role"], "privilege": row["privilege"]} for row in _missing_rights(conn, job)]
+    rows = _missing_rights(conn, job.migration, job.policy)
+    missing = [{"role": row["role"], "privilege": row["privilege"]} for row in rows]
     for right in missing:
         if right["privilege"] == "usage":
             run(conn, "migration/cutover_grant_usage", schema=target.schema, role=right["role"])

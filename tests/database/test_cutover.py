@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -15,11 +17,13 @@ from psycopg import sql
 from tasks.core.connect import Kind, runtime, transaction
 from tasks.core.errors import LockBusy
 from tasks.core.ledger import Deferred, run_exclusively
-from tasks.core.sqlfiles import fetch, fetch_one
+from tasks.core.sqlfiles import ROOT, fetch, fetch_one
 from tasks.migration import cutover
 from tasks.migration.approval import ApprovalMissing, close
 from tasks.migration.capture import CaptureChanged
+from tasks.migration.course import prove
 from tasks.migration.cutover import CutoverBlocked, CutoverResult, DrainDiffers, NotReady, cut_over
+from tasks.migration.views import ViewDiffers
 from tests.catalog import describe
 from tests.conftest import Server
 from tests.ready import NAME, TARGET, consent, declaration, ready_database
@@ -286,6 +290,22 @@ def test_what_a_view_could_not_do_blocks_and_is_named(
 
     with pytest.raises(CutoverBlocked, match="monitoring.events: .*" + reason.replace(".", r"\.")):
         cut_over(NAME, declaration())
+
+    assert describe(ready) == before
+
+
+def test_a_view_that_would_show_other_columns_is_found_before_a_person_is_asked(
+    ready: psycopg.Connection[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(ROOT / "legacy", tmp_path / "sql" / "legacy")
+    view = tmp_path / "sql" / "legacy" / "monitoring_events" / "view.sql"
+    view.write_text(view.read_text(encoding="utf-8").replace("b.source::varchar(100) as source", "b.source"), encoding="utf-8")
+    shutil.copy(ROOT.parent / "maintenance.yaml", tmp_path)
+    monkeypatch.setenv("MAINTENANCE_FILE", str(tmp_path / "maintenance.yaml"))
+    before = describe(ready)
+
+    with pytest.raises(ViewDiffers, match=r"monitoring_events/view\.sql does not show .*column source should be"):
+        prove(NAME, declaration(), lambda *_: None)
 
     assert describe(ready) == before
 

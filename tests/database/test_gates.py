@@ -21,7 +21,7 @@ from tasks.core.sqlfiles import ROOT, InvalidSqlFile, parse
 from tasks.gates import gate as gates
 from tasks.gates.evidence import GIVEN, STEPS, Frame, collect, frame_of
 from tasks.gates.gate import judge, pass_gate
-from tasks.gates.on_demand import CUSTOM, UnknownSuite, Validation, plan_validation, render, validate_one
+from tasks.gates.on_demand import CUSTOM, NothingToValidate, UnknownSuite, Validation, plan_validation, render, validate_one
 from tasks.gates.store import require_verdict
 from tasks.gates.suites import InvalidSuite, load_suites, require_sound, validate
 from tasks.gates.verdict import GateBlocked, Outcome, Verdict, VerdictMissing, VerdictStale, decide
@@ -464,6 +464,24 @@ def test_an_unknown_suite_and_an_undeclared_table_are_named(copied: Copied) -> N
         plan_validation(copied.declaration, None, "retention")
     with pytest.raises(NotDeclared, match=r"no\.such"):
         plan_validation(copied.declaration, "no.such", None)
+
+
+@pytest.mark.parametrize(
+    ("table", "suite", "why"),
+    [(TABLE, "matviews", "without a table"), (None, CUSTOM, "expectations/custom.py has none")],
+)
+def test_a_suite_that_would_judge_nothing_is_refused(copied: Copied, table: str | None, suite: str, why: str) -> None:
+    with pytest.raises(NothingToValidate, match=f"{suite} has nothing to judge.*{why}"):
+        plan_validation(copied.declaration, table, suite)
+
+
+def test_facts_older_than_half_a_year_go_and_their_verdicts_stay(copied: Copied) -> None:
+    judge(TABLE, "schema", copied.declaration)
+    copied.execute("update maintenance.evidence set taken_at = taken_at - interval '181 days' where step = 'schema'")
+    newer = judge(TABLE, "schema", copied.declaration)
+    assert copied.execute("select id from maintenance.evidence where step = 'schema'") == [(newer.evidence_id,)]
+    kept = copied.execute("select evidence_id, evidence_hash <> '' from maintenance.verdict where step = 'schema' order by id")
+    assert kept == [(None, True), (newer.evidence_id, True)]
 
 
 def test_one_failure_does_not_stop_the_others_and_both_are_told(copied: Copied) -> None:
