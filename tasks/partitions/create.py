@@ -21,10 +21,11 @@ from tasks.core.declaration import Declaration, Table
 from tasks.core.errors import MissingRight, Permanent, UnsuitableRelation
 from tasks.core.ledger import CREATION, Deferred, Run, enter_unit, run_exclusively
 from tasks.core.names import Relation
-from tasks.core.sqlfiles import fetch, fetch_one, run
+from tasks.core.sqlfiles import fetch, run
 from tasks.partitions import build
-from tasks.partitions.bounds import Bounds, as_key
+from tasks.partitions.bounds import Bounds
 from tasks.partitions.catalog import list_partitions, read_parent
+from tasks.partitions.default_rows import count_rows, default_of, move_rows
 from tasks.partitions.indexes import IndexResult, Phase, ensure_indexes
 from tasks.partitions.partition import Parent, Partition
 from tasks.partitions.plan import FOREVER, Create, Wanted, covered_until, plan_creation
@@ -57,18 +58,6 @@ class RunwayShort(Permanent):
 
 
 @dataclass(eq=False)
-class DefaultHoldsRows(Permanent):
-    """The default partition {partition} of {table} holds {rows} rows between {lower} and {upper}, where a partition is due.
-    Move them out of it first; nothing was changed."""
-
-    partition: str
-    table: str
-    rows: int
-    lower: str
-    upper: str
-
-
-@dataclass(eq=False)
 class CreationFailed(Permanent):
     """{partition} could not be created: {reason}. The partitions before it stay."""
 
@@ -84,16 +73,22 @@ class CreationPlan:
     as_of: datetime
     creates: tuple[Create, ...]
     statements: tuple[str, ...]
+    #: Publications that name partitions one by one, so that these will not be in them.
+    not_published: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class CreationResult:
-    """What was made for one table; `runway_until` is the unbroken end of its partitions, None where it is open."""
+    """What was made for one table; `runway_until` is the unbroken end of its partitions, None where it is open.
+
+    `not_published` are publications that name partitions one by one: what was made is not in them until somebody adds it.
+    """
 
     table: str
     created: tuple[Create, ...]
     runway_until: datetime | None
     indexes: tuple[IndexResult, ...] = ()
+    not_published: tuple[str, ...] = ()
     outcome: Literal["completed"] = "completed"
 
 
@@ -133,7 +128,8 @@ def ensure_partitions(
 ) -> CreationResult | Deferred:
     """Make every partition that `table` lacks up to its declared runway past `as_of`, and its declared indexes.
 
-    A second call plans nothing. Locks: SHARE UPDATE EXCLUSIVE on the parent for milliseconds per partition; see
+    A second call plans nothing. Locks: SHARE UPDATE EXCLUSIVE on the parent for milliseconds per partition; where there is a
+    default partition, SHARE ROW EXCLUSIVE on it while its rows move and ACCESS EXCLUSIVE for the attach; see
     `ensure_indexes` for indexes. Deferred where another creation of this table or its cutover runs. Raises NotDeclared,
     MissingRelation, UnsuitableRelation, MissingRight, NameTaken, InvalidName, TooManyPartitions, DefaultHoldsRows, LockBusy,
     PartitionMismatch, RunwayShort; what was made before an error stays.
@@ -152,14 +148,20 @@ def _ensure(job: _Job, declaration: Declaration, on_plan: OnPlan | None) -> Crea
     is_empty = not _observe(job).existing
     indexes = _declared_indexes(job, declaration) if is_empty else []
     observed = _observe(job)
-    creates = plan_creation(job.relation, job.wanted, observed.existing, observed.registered, observed.taken)
-    _require_free_default(observed, creates)
+    planned = plan_creation(job.relation, job.wanted, observed.existing, observed.registered, observed.taken)
+    creates = _with_default_rows(observed, planned)
     if on_plan:
         on_plan(_explained(job, observed.parent, creates))
     _create_all(job, observed, creates)
     until = _proven_runway(job)
     indexes = indexes if is_empty else _declared_indexes(job, declaration)
-    return CreationResult(str(job.relation), tuple(creates), None if until == FOREVER else until, tuple(indexes))
+    left_out = _silent_publications(observed.parent) if creates else ()
+    return CreationResult(str(job.relation), tuple(creates), None if until == FOREVER else until, tuple(indexes), left_out)
+
+
+def _silent_publications(parent: Parent) -> tuple[str, ...]:
+    with transaction(Kind.READ) as conn:
+        return tuple(row["publication"] for row in fetch(conn, "partitions/silent_publications", parent=parent.oid))
 
 
 def _wanted(policy: Table, as_of: datetime) -> Wanted:
@@ -190,18 +192,13 @@ def _require_fitting(parent: Parent, policy: Table) -> None:
         raise UnsuitableRelation(str(parent.relation), f"{where}, which has no hours", "Declare day or longer.")
 
 
-def _require_free_default(observed: _Observed, creates: Sequence[Create]) -> None:
-    """Rows of a default partition refuse a new one for their range (23514): said before anything is made, with the count."""
-    default = next((p.relation for p in observed.existing if p.is_default), None)
+def _with_default_rows(observed: _Observed, creates: Sequence[Create]) -> list[Create]:
+    """Rows of a default partition refuse a new one for their range (23514): they move with it, and the plan says how many."""
+    default = default_of(observed.existing)
     if default is None or not creates:
-        return
-    parent = observed.parent
+        return list(creates)
     with transaction(Kind.READ) as conn:
-        for create in creates:
-            bounds = {"lower": as_key(create.lower, parent.key_type), "upper": as_key(create.upper, parent.key_type)}
-            rows = fetch_one(conn, "partitions/count_default_rows", partition=default, key=parent.key, **bounds)["rows"]
-            if rows:
-                raise DefaultHoldsRows(str(default), str(parent.relation), rows, _said(create.lower), _said(create.upper))
+        return count_rows(conn, observed.parent, default, creates)
 
 
 def _said(instant: datetime) -> str:
@@ -218,7 +215,7 @@ def _explained(job: _Job, parent: Parent, creates: Sequence[Create]) -> Creation
         statements += build.finish_statements(indexes, partition)
         statements += build.attach_statements(parent, partition, create.lower, create.upper)
     texts = tuple(statement.as_string(None) for statement in statements)
-    return CreationPlan(str(job.relation), job.wanted.as_of, tuple(creates), texts)
+    return CreationPlan(str(job.relation), job.wanted.as_of, tuple(creates), texts, _silent_publications(parent))
 
 
 def _create_all(job: _Job, observed: _Observed, creates: Sequence[Create]) -> None:
@@ -228,7 +225,7 @@ def _create_all(job: _Job, observed: _Observed, creates: Sequence[Create]) -> No
         made.append((create.lower, create.upper))
         upper = covered_until(job.wanted.as_of, observed.existing, [*observed.registered, *made])
         is_rising = has_span and job.wanted.as_of < upper < FOREVER
-        _create_one(job, observed.parent, create, upper if is_rising else None)
+        _create_one(job, observed, create, upper if is_rising else None)
 
 
 def _has_span(target: Relation) -> bool:
@@ -236,11 +233,15 @@ def _has_span(target: Relation) -> bool:
         return bool(fetch(conn, "partitions/read_span", target=str(target)))
 
 
-def _create_one(job: _Job, parent: Parent, create: Create, span_upper: datetime | None) -> None:
+def _create_one(job: _Job, observed: _Observed, create: Create, span_upper: datetime | None) -> None:
+    parent, default = observed.parent, default_of(observed.existing)
+
     def attempt(conn: Connection) -> None:
         enter_unit(conn, job.started, group=job.group)
         former = _lock_span(conn, job.relation, span_upper) if span_upper else None
         partition = build.build_partition(conn, parent, create.name, create.lower, create.upper)
+        if default is not None and default.is_leaf:
+            move_rows(conn, parent, default.relation, partition, create)
         build.finish_partition(conn, parent, partition)
         build.attach_partition(conn, parent, partition, create.lower, create.upper)
         if former and span_upper:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from tasks.partitions.create import MOST_SHOWN, CreationPlan
+from tasks.partitions.plan import Create
 
 
 def creation_plan(plan: CreationPlan) -> str:
@@ -15,12 +16,24 @@ def creation_plan(plan: CreationPlan) -> str:
     head = f"### {plan.table} as of {_show(plan.as_of)}"
     if not plan.creates:
         return f"{head}\n\nNothing is due: the runway is long enough and has no gap."
-    lines = [f"| {c.name} | {_show(c.lower)} | {_show(c.upper)} | {c.reason} |" for c in plan.creates[:MOST_SHOWN]]
+    lines = [f"| {c.name} | {_show(c.lower)} | {_show(c.upper)} | {_why(c)} |" for c in plan.creates[:MOST_SHOWN]]
     rest = len(plan.creates) - len(lines)
     lines += [f"| … and {rest:,} more | | {_show(plan.creates[-1].upper)} | |"] if rest else []
     table = "\n".join(["| partition | from | to | why |", "|---|---|---|---|", *lines])
     statements = ";\n".join(plan.statements)
-    return f"{head}\n\n{table}\n\nEach in a transaction of its own:\n\n```sql\n{statements};\n```"
+    return f"{head}\n\n{table}{_left_out(plan)}\n\nEach in a transaction of its own:\n\n```sql\n{statements};\n```"
+
+
+def _why(create: Create) -> str:
+    moved = f"; {create.from_default:,} rows move into it out of the default partition" if create.from_default else ""
+    return create.reason + moved
+
+
+def _left_out(plan: CreationPlan) -> str:
+    if not plan.not_published:
+        return ""
+    names = ", ".join(plan.not_published)
+    return f"\n\nNot in {names}, which names partitions one by one: add them, or publish {plan.table} itself."
 
 
 def _show(instant: datetime) -> str:

@@ -62,12 +62,13 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Create:
-    """One partition to make for [lower, upper), and why."""
+    """One partition to make for [lower, upper), and why; `from_default` rows move into it out of the default partition."""
 
     lower: datetime
     upper: datetime
     name: str
     reason: str
+    from_default: int = 0
 
 
 def plan_creation(

@@ -28,10 +28,11 @@ from tasks.core.ledger import Deferred
 from tasks.core.names import Relation
 from tasks.partitions import build, create
 from tasks.partitions.catalog import list_partitions, read_parent
-from tasks.partitions.create import CreationPlan, CreationResult, DefaultHoldsRows, RunwayShort, ensure_partitions
+from tasks.partitions.create import CreationPlan, CreationResult, RunwayShort, ensure_partitions
 from tasks.partitions.creation_text import creation_plan
+from tasks.partitions.default_rows import DefaultHoldsRows
 from tasks.partitions.plan import NameTaken
-from tests.conftest import MAINTAINER
+from tests.conftest import MAINTAINER, Server
 from tests.declarations import make_second, second_declaration
 
 AS_OF = datetime(2025, 8, 10, 15, tzinfo=UTC)
@@ -546,14 +547,89 @@ def test_a_run_that_leaves_less_runway_than_declared_fails_and_says_why(
         ensure()
 
 
-def test_rows_in_the_default_partition_are_counted_before_anything_is_made(app: psycopg.Connection) -> None:
+def test_rows_of_the_default_partition_move_into_the_one_that_is_due(app: psycopg.Connection) -> None:
+    app.execute("alter table app.readings add doubled integer generated always as (value * 2) stored")
+    app.execute("create table app.readings_default partition of app.readings default")
+    app.execute(
+        "insert into app.readings (at, sensor, value) select '2025-08-12 10:00Z', 'a', n from generate_series(1, 7) as n"
+    )
+    app.execute("insert into app.readings (at, sensor) values ('1999-01-01Z', 'old')")
+    before = app.execute("select * from app.readings order by id").fetchall()
+    plans: list[CreationPlan] = []
+
+    result = ensure_partitions(str(READINGS), declare(), AS_OF, on_plan=plans.append)
+
+    assert isinstance(result, CreationResult)
+    assert [create.from_default for create in result.created] == [0, 0, 7, 0]
+    assert "7 rows move into it out of the default partition" in creation_plan(plans[0])
+    assert app.execute("select * from app.readings order by id").fetchall() == before
+    assert app.execute("select count(*) from only app.readings_p20250812").fetchall() == [(7,)]
+    assert app.execute("select sensor from only app.readings_default").fetchall() == [("old",)]
+
+
+def test_a_reader_sees_every_row_once_while_rows_leave_the_default_partition(
+    app: psycopg.Connection, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.execute("create table app.readings_default partition of app.readings default")
+    app.execute("insert into app.readings (at, sensor) select '2025-08-12 10:00Z', 'a' from generate_series(1, 500)")
+    counts, attach = list[int](), build.attach_partition
+
+    def look(*arguments: Any) -> None:
+        with psycopg.connect(dsn, autocommit=True) as reader:
+            counts.append(reader.execute("select count(*) from app.readings").fetchall()[0][0])
+        attach(*arguments)
+
+    monkeypatch.setattr(build, "attach_partition", look)
+    ensure()
+
+    assert counts == [500, 500, 500, 500]
+    assert app.execute("select count(*) from app.readings").fetchall() == [(500,)]
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"),
+    [
+        (
+            """
+            create function app.tell() returns trigger language plpgsql as 'begin return old; end';
+            create trigger tell after delete on app.readings for each row execute function app.tell()
+            """,
+            "its trigger tell fires on DELETE",
+        ),
+        (
+            "create table app.notes (id bigint, at timestamptz, foreign key (id, at) references app.readings on delete cascade)",
+            "the foreign key notes_id_at_fkey.* of app.notes refers to it",
+        ),
+    ],
+)
+def test_rows_whose_deletion_somebody_acts_on_are_counted_and_not_moved(
+    app: psycopg.Connection, statement: str, reason: str
+) -> None:
     app.execute("create table app.readings_default partition of app.readings default")
     app.execute("insert into app.readings (at, sensor) select '2025-08-12 10:00Z', 'a' from generate_series(1, 7)")
+    app.execute(statement.encode())
 
-    with pytest.raises(DefaultHoldsRows, match=r"holds 7 rows between 2025-08-12 00:00 UTC and 2025-08-13 00:00 UTC"):
+    holds = r"holds 7 rows between 2025-08-12 00:00 UTC and 2025-08-13 00:00 UTC.*cannot be moved: "
+    with pytest.raises(DefaultHoldsRows, match=holds + reason):
         ensure()
 
     assert names() == ["readings_default"]
+
+
+def test_a_publication_of_single_partitions_is_told_that_the_new_ones_are_not_in_it(
+    app: psycopg.Connection, server: Server
+) -> None:
+    ensure()
+    with psycopg.connect(server.superuser_dsn, dbname=app.info.dbname, autocommit=True) as superuser:
+        superuser.execute("create publication parts for table app.readings_p20250810, app.readings_p20250811")
+        superuser.execute("create publication whole for table app.readings")
+    plans: list[CreationPlan] = []
+
+    result = ensure_partitions(str(READINGS), declare(ahead="P5D"), AS_OF, on_plan=plans.append)
+
+    assert isinstance(result, CreationResult)
+    assert result.not_published == ("parts",)
+    assert "Not in parts, which names partitions one by one" in creation_plan(plans[0])
 
 
 def test_a_default_partition_without_rows_in_the_way_does_not_stop_creation(app: psycopg.Connection) -> None:
