@@ -50,8 +50,8 @@ def count_rows(conn: Connection, parent: Parent, default: Partition, creates: Se
     for create in counted:
         reason = _obstacle(conn, default, create.from_default) if create.from_default else None
         if reason:
-            bounds = (f"{bound:%Y-%m-%d %H:%M} UTC" for bound in (create.lower, create.upper))
-            raise DefaultHoldsRows(str(default.relation), str(parent.relation), create.from_default, *bounds, reason)
+            lower, upper = (f"{bound:%Y-%m-%d %H:%M} UTC" for bound in (create.lower, create.upper))
+            raise DefaultHoldsRows(str(default.relation), str(parent.relation), create.from_default, lower, upper, reason)
     return counted
 
 
