@@ -295,11 +295,11 @@ def _proven_runway(job: _Job) -> datetime:
 
 def _declared_indexes(job: _Job, declaration: Declaration) -> list[IndexResult]:
     table = str(job.relation)
-    phases: list[Phase] = ["before_attach", "after_load"] if _is_loaded(table, declaration) else ["before_attach"]
+    phases: list[Phase] = ["before_attach", "after_load"] if is_loaded(table, declaration) else ["before_attach"]
     return [result for phase in phases for result in ensure_indexes(table, declaration, phase)]
 
 
-def _is_loaded(table: str, declaration: Declaration) -> bool:
+def is_loaded(table: str, declaration: Declaration) -> bool:
     """Indexes that wait for the load are the migration's to build, until each migration into the table was cut over."""
     names = [name for name, migration in declaration.migrations.items() if migration.target == table]
     if not names:

@@ -1,31 +1,33 @@
 """Declared indexes: on the parent without building, then on each partition concurrently, then attached (D5).
 
 Belongs here: finding what is missing, invalid or different, and building it while the table is read and written.
-Keep out: which indexes are worth having (the declaration), and the indexes of a new partition (`build`).
+Keep out: which indexes are worth having (the declaration), the acts on one partition (`index_build`), and the indexes of a new
+partition (`build`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import psycopg
 from psycopg import sql
 
 from tasks.core.connect import Connection, Kind, open_connection, transaction, with_lock_retries
 from tasks.core.declaration import Declaration, Index
-from tasks.core.errors import LockBusy, MissingRight, Permanent, UnsuitableRelation
+from tasks.core.errors import LockBusy, MissingRight, Permanent
+from tasks.core.ledger import RUN, wait_for_units
 from tasks.core.names import Relation
 from tasks.core.sqlfiles import fetch, fetch_one, identifier, run, trusted
 from tasks.partitions.catalog import read_parent
+from tasks.partitions.index_build import OnProgress, Target, Work, complete, read_targets, target_of
 from tasks.partitions.partition import Parent
 
 Phase = Literal["before_attach", "after_load"]
-OnProgress = Callable[[str, int, int | None], None]
-#: Advisory lock of whoever builds indexes of a table.
-LOCK = "index:"
+#: The group of whoever builds indexes of a table: the run lock `run:index:<table>`, which `rebuild_indexes` takes too.
+BUILDING = "index:"
 
 
 @dataclass(eq=False)
@@ -48,16 +50,6 @@ class InvalidIndex(Permanent):
     reason: str
 
 
-@dataclass(eq=False)
-class IndexFailed(Permanent):
-    """The index {index} could not be built on {partition}: {reason}. What was built stays; an invalid rest is removed by the
-    next run."""
-
-    index: str
-    partition: str
-    reason: str
-
-
 @dataclass(frozen=True)
 class IndexResult:
     """What became of one declared index; `built` counts the partitions on which it was built or attached now."""
@@ -66,27 +58,6 @@ class IndexResult:
     index: str
     outcome: Literal["present", "created", "completed"]
     built: int = 0
-
-
-@dataclass(frozen=True)
-class _Target:
-    """An index of the parent that is to become valid on every partition."""
-
-    oid: int
-    relation: Relation
-    kind: str
-    definition: str
-    is_valid: bool
-
-
-@dataclass(frozen=True)
-class _Work:
-    """The connection for CONCURRENTLY, the parent, and who listens."""
-
-    conn: Connection
-    parent: Parent
-    on_progress: OnProgress | None
-    is_quiet: bool
 
 
 def ensure_indexes(
@@ -110,16 +81,16 @@ def ensure_indexes(
         return []
     with transaction(Kind.READ) as conn:
         parent = read_parent(conn, Relation.parse(table), policy.partitioning.by)
-    definitions = _as_the_server_writes(parent, wanted)
-    found = _match(parent, definitions)
+    definitions = as_the_server_writes(parent, wanted)
+    found = match_declared(parent, definitions)
     if all(target is not None and target.is_valid for target in found.values()):
         return [IndexResult(table, name, "present") for name in wanted]
     with _building(parent) as conn:
-        work = _Work(conn, parent, on_progress, is_quiet)
+        work = Work(conn, parent, on_progress, is_quiet)
         return [_ensure(work, name, wanted[name], target) for name, target in found.items()]
 
 
-def _as_the_server_writes(parent: Parent, wanted: Mapping[str, Index]) -> dict[str, str]:
+def as_the_server_writes(parent: Parent, wanted: Mapping[str, Index]) -> dict[str, str]:
     """Return each declared definition in the server's own spelling, from an empty table that is rolled back."""
     probe = Relation("maintenance", f"index_probe_{parent.oid}")
 
@@ -157,7 +128,7 @@ def _create(conn: Connection, name: str, relation: Relation, index: Index) -> No
     run(conn, "partitions/create_parent_index", **names, **clauses)
 
 
-def _match(parent: Parent, definitions: Mapping[str, str]) -> dict[str, _Target | None]:
+def match_declared(parent: Parent, definitions: Mapping[str, str]) -> dict[str, Target | None]:
     """Find each definition on the parent, by name or, on an adopted table, under another one; IndexDiffers where it differs."""
     with transaction(Kind.READ) as conn:
         rows = fetch(conn, "partitions/list_parent_indexes", parent=parent.oid)
@@ -167,34 +138,32 @@ def _match(parent: Parent, definitions: Mapping[str, str]) -> dict[str, _Target 
         if name in named and named[name]["full_definition"] != definition:
             raise IndexDiffers(str(parent.relation), name, named[name]["full_definition"], definition)
     found = {name: named.get(name) or alike.get(text) for name, text in definitions.items()}
-    return {name: _target(row) if row else None for name, row in found.items()}
-
-
-def _target(row: Mapping[str, Any]) -> _Target:
-    return _Target(row["oid"], Relation(row["schema"], row["name"]), row["kind"], row["definition"], row["is_valid"])
+    return {name: target_of(row) if row else None for name, row in found.items()}
 
 
 @contextmanager
 def _building(parent: Parent) -> Iterator[Connection]:
     """Lend a connection for CONCURRENTLY that holds the table's index lock; LockBusy where another session builds."""
-    subject = LOCK + str(parent.relation)
+    group = BUILDING + str(parent.relation)
+    subject = RUN + group
     with closing(open_connection(Kind.CONCURRENT, purpose=f"build indexes {parent.relation}")) as conn:
         if not fetch_one(conn, "core/try_lock", subject=subject)["taken"]:
             holders = fetch(conn, "core/lock_holder", subject=subject)
             held_by = "; ".join(f"pid {row['pid']} ({row['application_name']})" for row in holders)
             raise LockBusy(str(parent.relation), "build indexes on", 0, held_by or "a session that has just ended")
+        wait_for_units(group)
         yield conn
 
 
-def _ensure(work: _Work, name: str, index: Index, target: _Target | None) -> IndexResult:
+def _ensure(work: Work, name: str, index: Index, target: Target | None) -> IndexResult:
     is_new = target is None
-    target = target or _create_on_parent(work.parent, name, index)
-    built = 0 if target.is_valid else _complete(work, target)
+    target = target or create_on_parent(work.parent, name, index)
+    built = 0 if target.is_valid else complete(work, target)
     outcome = "created" if is_new else "completed" if not target.is_valid else "present"
     return IndexResult(str(work.parent.relation), name, outcome, built)
 
 
-def _create_on_parent(parent: Parent, name: str, index: Index) -> _Target:
+def create_on_parent(parent: Parent, name: str, index: Index) -> Target:
     """Without partitions the index is valid at once; else it is built below it, and new partitions have it already."""
 
     def attempt(conn: Connection) -> None:
@@ -206,86 +175,4 @@ def _create_on_parent(parent: Parent, name: str, index: Index) -> _Target:
 
     with _as_declared(parent, name):
         with_lock_retries(parent.relation, f"create the index {name} on", attempt)
-    with transaction(Kind.READ) as conn:
-        rows = fetch(conn, "partitions/list_parent_indexes", parent=parent.oid)
-    return next(_target(row) for row in rows if row["name"] == name)
-
-
-def _complete(work: _Work, target: _Target) -> int:
-    """Build and attach the index on each partition that lacks it; return how many those were."""
-    lacking = fetch(work.conn, "partitions/list_leaf_indexes", parent=work.parent.oid, index=target.oid, partition=None)
-    for number, leaf in enumerate(lacking, start=1):
-        _complete_leaf(work, target, leaf)
-        if work.on_progress:
-            work.on_progress(f"index {target.relation.name}", number, len(lacking))
-    if work.is_quiet:
-        _attach_built(work, target)
-    rows = fetch(work.conn, "partitions/list_parent_indexes", parent=work.parent.oid)
-    if not any(row["oid"] == target.oid and row["is_valid"] for row in rows):
-        reason = "it is attached everywhere and still invalid, so a partition's own is: reindex that one concurrently"
-        raise IndexFailed(str(target.relation), str(work.parent.relation), reason)
-    return len(lacking)
-
-
-def _complete_leaf(work: _Work, target: _Target, leaf: Mapping[str, Any]) -> None:
-    partition = Relation(leaf["schema"], leaf["name"])
-    if not leaf["is_leaf"]:
-        reason = f"its partition {partition} is partitioned itself or foreign, where no index is built concurrently"
-        raise UnsuitableRelation(str(work.parent.relation), reason)
-    valid = _remove_invalid(work.conn, partition, leaf["candidates"])
-    if not valid:
-        _build(work, target, partition)
-    if work.is_quiet:
-        return
-    if not valid:
-        valid = _valid_candidates(work, target, partition)
-    for name in valid[:1]:
-        _attach(target, partition.sibling(name))
-
-
-def _valid_candidates(work: _Work, target: _Target, partition: Relation) -> list[str]:
-    about = {"parent": work.parent.oid, "index": target.oid, "partition": partition.name}
-    rows = fetch(work.conn, "partitions/list_leaf_indexes", **about)
-    mine = [row for row in rows if (row["schema"], row["name"]) == (partition.schema, partition.name)]
-    return [candidate["name"] for row in mine for candidate in row["candidates"] if candidate["is_valid"]]
-
-
-def _remove_invalid(conn: Connection, partition: Relation, candidates: list[dict[str, Any]]) -> list[str]:
-    """Drop what interrupted builds left behind and return the names that are valid; LockBusy where one is being built."""
-    builders = [candidate["builder"] for candidate in candidates if candidate["builder"]]
-    if builders:
-        raise LockBusy(str(partition), "build an index on", 0, f"pid {builders[0]}, which is building the same index")
-    for candidate in candidates:
-        if not candidate["is_valid"]:
-            run(conn, "partitions/drop_invalid_index", index=partition.sibling(candidate["name"]))
-    return [candidate["name"] for candidate in candidates if candidate["is_valid"]]
-
-
-def _attach_built(work: _Work, target: _Target) -> None:
-    """Attach everything that was built, together: nobody else is at work on the table."""
-    rows = fetch(work.conn, "partitions/list_leaf_indexes", parent=work.parent.oid, index=target.oid, partition=None)
-    built = [(row["schema"], next(c["name"] for c in row["candidates"] if c["is_valid"])) for row in rows]
-
-    def attempt(conn: Connection) -> None:
-        for schema, name in built:
-            run(conn, "partitions/attach_index", parent_index=target.relation, index=Relation(schema, name))
-
-    with_lock_retries(work.parent.relation, f"attach the parts of {target.relation.name} of", attempt)
-
-
-def _build(work: _Work, target: _Target, partition: Relation) -> None:
-    name = "partitions/create_leaf_index_plainly" if work.is_quiet else "partitions/create_leaf_index"
-    try:
-        run(work.conn, name, partition=partition, kind=target.kind, definition=target.definition)
-    except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
-        waited = Kind.CONCURRENT.value.lock_ms
-        raise LockBusy(str(partition), f"build {target.relation.name} on", waited, error.diag.message_primary or "") from error
-    except (psycopg.DataError, psycopg.ProgrammingError, psycopg.IntegrityError) as error:
-        raise IndexFailed(str(target.relation), str(partition), error.diag.message_primary or str(error)) from error
-
-
-def _attach(target: _Target, index: Relation) -> None:
-    def attempt(conn: Connection) -> None:
-        run(conn, "partitions/attach_index", parent_index=target.relation, index=index)
-
-    with_lock_retries(index, f"attach to {target.relation}", attempt)
+    return next(target for target in read_targets(parent) if target.relation.name == name)

@@ -26,6 +26,8 @@ from tasks.migration.steps import carry_back_from
 from tasks.partitions.archive import Archived, ArchiveUnit, Failed, archive_bundle
 from tasks.partitions.create import CreationPlan, CreationResult, ensure_partitions
 from tasks.partitions.creation_text import creation_plan
+from tasks.partitions.rebuild import IndexReport, RebuildResult, rebuild_indexes_of
+from tasks.partitions.rebuild_text import index_report
 from tasks.partitions.retention_plan import RetentionPlan
 from tasks.partitions.retire import RetentionResult, retire
 
@@ -38,6 +40,17 @@ def create_partitions_of(table: str, as_of: datetime) -> CreationResult | Deferr
 
 def _publish_plan(plan: CreationPlan) -> None:
     publish("create-partitions-plan", creation_plan(plan), title=plan.table)
+
+
+@task(task_run_name="rebuild indexes {table}", cache_policy=NO_CACHE, **RETRY)
+def rebuild_indexes_on(table: str, as_of: datetime) -> RebuildResult | Deferred:
+    """Put the indexes of one declared table right; what was found is published before anything is done."""
+    hooks: dict[str, Any] = {"on_report": _publish_report, "on_progress": _progress(), "flow_run_id": flow_run_id()}
+    return rebuild_indexes_of(table, read_declaration(), as_of, **hooks)
+
+
+def _publish_report(report: IndexReport) -> None:
+    publish("rebuild-indexes-report", index_report(report), title=report.table)
 
 
 def retention_run_name() -> str:

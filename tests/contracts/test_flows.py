@@ -24,6 +24,7 @@ SIGNATURES = {
     "apply_migrations": "()",
     "create_partitions": "(table=None, as_of=None)",
     "enforce_retention": "(table=None, safety=Safety(), as_of=None)",
+    "rebuild_indexes": "(table=None)",
     "refresh_matviews": "(matview=None, force=False)",
     "backfill": "(migration, workers=2)",
     "verify_integrity": "(migration)",

@@ -13,9 +13,10 @@ import pytest
 from tasks.core.declaration import Declaration
 from tasks.core.errors import LockBusy, NotDeclared, UnsuitableRelation
 from tasks.core.sqlfiles import run
-from tasks.partitions import indexes
+from tasks.partitions import index_build, indexes
 from tasks.partitions.create import CreationResult, ensure_partitions
-from tasks.partitions.indexes import IndexDiffers, IndexFailed, IndexResult, InvalidIndex, ensure_indexes
+from tasks.partitions.index_build import IndexFailed
+from tasks.partitions.indexes import IndexDiffers, IndexResult, InvalidIndex, ensure_indexes
 
 AS_OF = datetime(2025, 8, 10, 15, tzinfo=UTC)
 SCHEMA = """
@@ -195,19 +196,19 @@ def test_an_index_left_invalid_is_removed_and_built_again(app: psycopg.Connectio
 
 def test_a_run_that_was_interrupted_is_completed_by_the_next(app: psycopg.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed after building on the second partition and before attaching there: what was built is kept."""
-    whole, attached = indexes._attach, list[str]()
+    whole, attached = index_build.attach, list[str]()
 
-    def die_at_the_second(target: Any, index: Any) -> None:
-        attached.append(index.name)
+    def die_at_the_second(target: Any, partition: Any, candidate: Any) -> None:
+        attached.append(candidate["name"])
         if len(attached) == 2:
             raise KeyboardInterrupt
-        whole(target, index)
+        whole(target, partition, candidate)
 
-    monkeypatch.setattr(indexes, "_attach", die_at_the_second)
+    monkeypatch.setattr(index_build, "attach", die_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         ensure({"readings_kind": BY_KIND})
     assert invalid(app) == ["app.readings_kind"]
-    monkeypatch.setattr(indexes, "_attach", whole)
+    monkeypatch.setattr(index_build, "attach", whole)
     built = app.execute("select 'app.readings_b_kind_at_idx'::regclass::oid").fetchone()
 
     assert ensure({"readings_kind": BY_KIND}) == [("readings_kind", "completed", 1)]
@@ -220,7 +221,7 @@ def test_a_partition_made_meanwhile_has_the_index_already(app: psycopg.Connectio
     def create_only(*_: object) -> int:
         return 0
 
-    monkeypatch.setattr(indexes, "_complete", create_only)
+    monkeypatch.setattr(indexes, "complete", create_only)
     ensure({"readings_kind": BY_KIND})
     monkeypatch.undo()
     monkeypatch.setenv("DATABASE_URL", app.info.dsn + f" password={app.info.password}")
@@ -240,7 +241,7 @@ def test_creation_makes_the_runway_before_it_builds_on_filled_partitions(
     def fail(*_: object) -> int:
         raise IndexFailed("i", "p", "the disk is full")
 
-    monkeypatch.setattr(indexes, "_complete", fail)
+    monkeypatch.setattr(indexes, "complete", fail)
 
     with pytest.raises(IndexFailed):
         ensure_partitions("app.readings", declare(), AS_OF)
@@ -289,7 +290,7 @@ def test_a_name_that_another_relation_has_is_said(empty: psycopg.Connection) -> 
 
 
 def test_only_one_session_builds_indexes_of_a_table(app: psycopg.Connection) -> None:
-    run(app, "core/try_lock", subject="index:app.readings")
+    run(app, "core/try_lock", subject="run:index:app.readings")
 
     with pytest.raises(LockBusy, match=r"wanted to build indexes on\. Held by: pid \d+ \(the application\)"):
         ensure()
@@ -367,7 +368,7 @@ def test_a_table_that_only_maintenance_writes_gets_its_index_by_plain_builds(emp
 
 def test_a_plain_build_that_was_interrupted_is_finished(empty: psycopg.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     empty.execute(FILLED)
-    monkeypatch.setattr(indexes, "_attach_built", lambda *_: None)
+    monkeypatch.setattr(index_build, "attach_built", lambda *_: None)
     with pytest.raises(IndexFailed):
         ensure_indexes("app.readings", declare(), "after_load", is_quiet=True)
     monkeypatch.undo()
