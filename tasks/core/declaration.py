@@ -179,6 +179,28 @@ class Migration(_Owned):
         return self
 
 
+class SessionSink(_Owned):
+    """The table that holds an application's sessions, and when they end (D9); its columns stand in docs/flows/expire_sessions.md."""
+
+    table: RelationName
+    expire_after: Duration = Field(description="A session without an end of its own is over once it was idle for this long.")
+    purge_after: Duration = Field(description="An expired session is deleted once it has been over for this long.")
+    batch_rows: int = Field(default=1000, ge=1, le=100_000, description="At most so many sessions in one transaction.")
+
+    @model_validator(mode="after")
+    def _sessions_live(self) -> Self:
+        if not self.expire_after:
+            reason = "expire_after is no time at all, so every session would be over at once"
+            raise ValueError(reason)
+        return self
+
+
+class Sinks(_Strict):
+    """Tables that maintenance itself writes."""
+
+    sessions: SessionSink | None = None
+
+
 class FlowPolicy(_Strict):
     """What one flow is allowed."""
 
@@ -192,6 +214,7 @@ class Declaration(_Strict):
     tables: dict[RelationName, Table] = Field(default_factory=dict)
     matviews: dict[RelationName, Matview] = Field(default_factory=dict)
     migrations: dict[Name, Migration] = Field(default_factory=dict)
+    sinks: Sinks = Field(default_factory=Sinks, description="Tables that maintenance itself writes.")
     flows: dict[FlowName, FlowPolicy] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -213,6 +236,11 @@ class Declaration(_Strict):
     def migration(self, name: str) -> Migration:
         """Return the declared migration, or raise NotDeclared."""
         return _find("migration", name, self.migrations)
+
+    def session_sink(self) -> SessionSink:
+        """Return the declared table of sessions, or raise NotDeclared."""
+        declared = {"sessions": self.sinks.sessions} if self.sinks.sessions else {}
+        return _find("sink", "sessions", declared)
 
     def flow(self, name: str) -> FlowPolicy:
         """Return what the flow is allowed; the defaults where the file says nothing."""

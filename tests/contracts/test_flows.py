@@ -26,6 +26,7 @@ SIGNATURES = {
     "enforce_retention": "(table=None, safety=Safety(), as_of=None)",
     "rebuild_indexes": "(table=None)",
     "refresh_matviews": "(matview=None, force=False)",
+    "expire_sessions": "(as_of=None)",
     "backfill": "(migration, workers=2)",
     "verify_integrity": "(migration)",
     "migrate": "(migration, approval='ask')",

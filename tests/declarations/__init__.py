@@ -32,6 +32,11 @@ def make_bills(dsn: str) -> None:
     _execute(dsn, "legacy.sql")
 
 
+def make_logins(dsn: str) -> None:
+    """Create the table of sessions that `second` declares."""
+    _execute(dsn, "sessions.sql")
+
+
 def _execute(dsn: str, name: str) -> None:
     with psycopg.connect(dsn, autocommit=True) as conn:
         conn.execute((SECOND / name).read_bytes())
