@@ -7,7 +7,7 @@ TEST_STAMP := .venv/.installed-test
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --compile --constraint constraints.txt
 export ROWS
 
-.PHONY: help install demo test test-all check bench-backfill clean
+.PHONY: help install demo test test-all check bench-backfill schema clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ check: $(TEST_STAMP) ## ruff, pyright, import-linter, sqlfluff and the contract 
 
 bench-backfill: $(TEST_STAMP) ## compare the backfill with the plan's own (ROWS=3000000)
 	@MAINTENANCE_EMBEDDED=1 $(PY) -m tests.bench.backfill
+
+schema: $(TEST_STAMP) ## write maintenance.schema.json from the declaration's models
+	@$(PY) -c 'import json; from tasks.core.declaration import Declaration; \
+		print(json.dumps(Declaration.model_json_schema(), indent=2))' > maintenance.schema.json
 
 clean: ## remove .data, build and caches, archives aside; refuses while a server of .data runs
 	@if [ -x $(PY) ]; then $(PY) -c 'import sys; from tasks.core.embedded import DATA, remove_below; \

@@ -71,6 +71,8 @@ RelationName = Annotated[str, AfterValidator(_relation)]
 Name = Annotated[str, AfterValidator(_name)]
 Clause = Annotated[str, AfterValidator(_expression)]
 Interval = Literal["hour", "day", "week", "month", "quarter", "year"]
+#: Shortest first.
+LENGTHS = ("hour", "day", "week", "month", "quarter", "year")
 FlowName = Annotated[str, Field(pattern=r"^[a-z_]+$")]
 
 
@@ -83,6 +85,14 @@ class _Owned(_Strict):
     owner: str = Field(min_length=1, description="The team to ask.")
 
 
+class Coarsen(_Strict):
+    """Closed partitions become longer ones: fewer locks and shorter plans where much is kept."""
+
+    after: Duration = Field(description="A range is merged once its end is older than this.")
+    to: Interval = Field(description="The length of what the partitions become; longer than `every`.")
+    at_most_per_run: int = Field(default=3, ge=1, le=50)
+
+
 class Partitioning(_Strict):
     """How a table is cut into partitions (D2, D3)."""
 
@@ -90,6 +100,17 @@ class Partitioning(_Strict):
     every: Interval = "day"
     ahead: Duration = Field(description="Runway: partitions exist at least this far past now.")
     zone: Zone = Field(default="UTC", description="Zone in which days and months begin.")
+    coarsen: Coarsen | None = Field(default=None, description="Merge closed partitions into longer ones.")
+
+    @model_validator(mode="after")
+    def _coarser(self) -> Self:
+        if self.coarsen and LENGTHS.index(self.coarsen.to) <= LENGTHS.index(self.every):
+            reason = f"coarsen.to is {self.coarsen.to}, which is not longer than every: {self.every}"
+            raise ValueError(reason)
+        if self.coarsen and "week" in (self.every, self.coarsen.to) and self.every not in ("hour", "day"):
+            reason = "weeks do not tile months: partitions of a week stay weeks"
+            raise ValueError(reason)
+        return self
 
 
 class Retention(_Strict):

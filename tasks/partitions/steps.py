@@ -24,6 +24,9 @@ from tasks.gates.gate import pass_gate
 from tasks.gates.store import require_verdict
 from tasks.migration.steps import carry_back_from
 from tasks.partitions.archive import Archived, ArchiveUnit, Failed, archive_bundle
+from tasks.partitions.coarsen import CoarseningResult, coarsen
+from tasks.partitions.coarsen_plan import CoarseningPlan
+from tasks.partitions.coarsening_text import coarsening_plan
 from tasks.partitions.create import CreationPlan, CreationResult, ensure_partitions
 from tasks.partitions.creation_text import creation_plan
 from tasks.partitions.rebuild import IndexReport, RebuildResult, rebuild_indexes_of
@@ -51,6 +54,16 @@ def rebuild_indexes_on(table: str, as_of: datetime) -> RebuildResult | Deferred:
 
 def _publish_report(report: IndexReport) -> None:
     publish("rebuild-indexes-report", index_report(report), title=report.table)
+
+
+@task(task_run_name="coarsen partitions {table}", cache_policy=NO_CACHE, **RETRY)
+def coarsen_partitions_of(table: str, safety: Safety, as_of: datetime) -> CoarseningResult | Deferred:
+    """Merge what one declared table has closed long ago, or only publish the plan."""
+
+    def show(plan: CoarseningPlan) -> None:
+        publish("coarsen-partitions-plan", coarsening_plan(plan), title=table)
+
+    return coarsen(table, read_declaration(), as_of, safety, on_plan=show, flow_run_id=flow_run_id())
 
 
 def retention_run_name() -> str:

@@ -25,6 +25,7 @@ SIGNATURES = {
     "create_partitions": "(table=None, as_of=None)",
     "enforce_retention": "(table=None, safety=Safety(), as_of=None)",
     "rebuild_indexes": "(table=None)",
+    "coarsen_partitions": "(table=None, safety=Safety(), as_of=None)",
     "refresh_matviews": "(matview=None, force=False)",
     "expire_sessions": "(as_of=None)",
     "backfill": "(migration, workers=2)",

@@ -1,0 +1,6 @@
+-- Note every row that changes in a partition while it is copied; also in a session that replicates.
+-- identifiers: partition
+-- literals: coarsening
+-- locks: SHARE ROW EXCLUSIVE on partition: waits for its writers, not its readers
+create trigger maintenance_coarsening after insert or update or delete on {partition}
+for each row execute function maintenance.note_change({coarsening})

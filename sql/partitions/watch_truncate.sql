@@ -1,0 +1,6 @@
+-- Note a TRUNCATE of a partition while it is copied.
+-- identifiers: partition
+-- literals: coarsening
+-- locks: SHARE ROW EXCLUSIVE on partition
+create trigger maintenance_coarsening_truncate after truncate on {partition}
+for each statement execute function maintenance.note_change({coarsening})
