@@ -1,5 +1,6 @@
 -- Create the trigger function that takes an UPDATE through the old name: it changes what its mapping changes, moves the row
--- where its id or time changes, and into quarantine where the mapping refuses it or the new place is taken (M4).
+-- where its id or time changes, and into quarantine where the mapping refuses it or the new place is taken (M4). The span is
+-- no reason against a row whose time stays: its partition is there, on hold or restored.
 -- identifiers: function, aside, key, require, claim, lock, forward, target, id, time
 -- fragments: key_default, old_values, new_values, columns, merged, results, as_json, holders
 -- literals: source_id, target_name, counter
@@ -39,13 +40,19 @@ begin
         select f.* into mine.becomes from maintenance.{forward}(mine.candidate, mine.span.lower, mine.span.upper) as f;
         exit when mine.becomes.reason is null;
     end loop;
+    if mine.becomes.reason is not null and mine.becomes.{time} = mine.base.{time} then
+        select f.* into mine.becomes from maintenance.{forward}(mine.candidate, '-infinity', 'infinity') as f;
+    end if;
     perform set_config('maintenance.keep_updated_at', 'on', true);
     select f.* into mine.was from maintenance.{forward}(mine.seen, '-infinity', 'infinity') as f;
     mine.result := row({merged})::{target};
     if mine.becomes.reason is null and mine.result.{id} = mine.base.{id} and mine.result.{time} = mine.base.{time} then
         update {target} as u set ({columns}) = row({results})
         where u.{id} = mine.base.{id} and u.{time} = mine.base.{time};
-        mine.written := 1;
+        get diagnostics mine.written = row_count;
+        if mine.written = 0 then
+            raise serialization_failure using message = 'could not update the row: its partition has just been detached';
+        end if;
     else
         delete from {target} as u where u.{id} = mine.base.{id} and u.{time} = mine.base.{time};
         insert into {target} ({columns}) select {results} where mine.becomes.reason is null

@@ -215,6 +215,42 @@ def test_a_hold_keeps_its_partition_and_later_runs_know_the_gaps_beside_it(readi
     assert apply(as_of=LATER, at_most=1).detached == names((-13,))
 
 
+def test_a_held_partition_goes_once_its_hold_has_ended(readings: psycopg.Connection) -> None:
+    until = AS_OF + 3 * DAY
+    hold = (
+        "insert into maintenance.hold (relation, lower, upper, reason, owner, until) values (%s, %s, %s, 'case 7', 'legal', %s)"
+    )
+    readings.execute(hold, (TABLE, AS_OF - 15 * DAY, AS_OF - 14 * DAY, until))
+    apply(at_most=4)
+
+    early = apply(as_of=until - timedelta(microseconds=1), at_most=1)
+
+    assert f"- kept: {name_of(-15)}: on hold: case 7" in early.lines
+    assert name_of(-15) in attached(readings)
+    assert apply(as_of=until, at_most=1).detached == names((-15,))
+
+
+def test_a_partition_on_hold_lies_before_the_span_so_that_no_hole_is_within_it(readings: psycopg.Connection) -> None:
+    span = "insert into maintenance.span (target, lower, upper) values (%s, %s, %s)"
+    readings.execute(span, (TABLE, AS_OF - 15 * DAY, AS_OF + 3 * DAY))
+    hold = "insert into maintenance.hold (relation, lower, upper, reason, owner) values (%s, %s, %s, 'case 7', 'legal')"
+    readings.execute(hold, (TABLE, AS_OF - 14 * DAY, AS_OF - 13 * DAY))
+    seen: list[Any] = []
+    detach = detach_module._act
+
+    def look(*arguments: object) -> None:
+        seen.append(readings.execute("select lower from maintenance.span").fetchone()[0])
+        detach(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(detach_module, "_act", look)
+        apply(at_most=3)
+
+    assert attached(readings)[0] == name_of(-14)
+    assert seen == [AS_OF - 14 * DAY, AS_OF - 12 * DAY, AS_OF - 11 * DAY]
+    assert readings.execute("select lower from maintenance.span").fetchone() == (AS_OF - 11 * DAY,)
+
+
 def test_a_hold_placed_after_the_archive_keeps_the_table_from_being_dropped(readings: psycopg.Connection) -> None:
     apply()
     readings.execute("insert into maintenance.hold (relation, reason, owner) values (%s, 'audit', 'legal')", (TABLE,))
