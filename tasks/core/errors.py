@@ -1,14 +1,39 @@
 """The errors of maintenance: each a fact that names the object, the reason and the remedy.
 
-Belongs here: the classes used by more than one room, and the one translation from the driver's errors.
+Belongs here: the classes used by more than one room, and the kinds of failure.
 A class's docstring is its message. `Retryable` says that the same call may succeed later.
-Keep out: the retrying itself (locks: `connect`; lost connections: the flows' tasks).
+Keep out: which foreign error is of which kind (`classify`), and the retrying itself.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
+from typing import Any, ClassVar
+
+
+class ErrorKind(StrEnum):
+    """What kind of failure an error is (A4); the plan's five, and what they left in UNKNOWN."""
+
+    #: Not reached, or lost on the way.
+    NETWORK = "NETWORK"
+    #: Reached, and refused for who asked.
+    AUTH = "AUTH"
+    #: Too much of something that is limited: sessions, requests, disk, memory.
+    QUOTA = "QUOTA"
+    #: What was asked does not fit the objects that are there.
+    SCHEMA = "SCHEMA"
+    #: The rows do not fit.
+    DATA = "DATA"
+    #: Somebody else holds it.
+    LOCK = "LOCK"
+    #: Lost against somebody else at the same time; nothing is left of the attempt.
+    CONFLICT = "CONFLICT"
+    #: It took longer than allowed, or was cancelled.
+    TIMEOUT = "TIMEOUT"
+    #: A rule of maintenance is not met; the message says which.
+    RULE = "RULE"
+    UNKNOWN = "UNKNOWN"
 
 
 class MaintenanceError(Exception):
@@ -16,6 +41,8 @@ class MaintenanceError(Exception):
 
     #: Exit code of the command line (README lists them).
     exit_code = 1
+    #: What kind of failure this is where no cause says more.
+    failure: ClassVar[ErrorKind] = ErrorKind.UNKNOWN
 
     def __str__(self) -> str:
         """Render the class's docstring with the fields of this instance."""
@@ -29,9 +56,13 @@ class MaintenanceError(Exception):
 class Retryable(MaintenanceError):
     """The same call may succeed later."""
 
+    failure = ErrorKind.CONFLICT
+
 
 class Permanent(MaintenanceError):
     """The same call fails again until somebody changes something."""
+
+    failure = ErrorKind.RULE
 
 
 @dataclass(eq=False)
@@ -89,6 +120,7 @@ class CannotConnect(Retryable):
     """Could not connect to {server}: {reason}. Check that the server runs and that DATABASE_URL names its host, port and
     database."""
 
+    failure = ErrorKind.NETWORK
     server: str
     reason: str
 
@@ -97,6 +129,7 @@ class CannotConnect(Retryable):
 class AccessRefused(Permanent):
     """{server} refused the login of {user}: {reason}. Check the user and the password in DATABASE_URL."""
 
+    failure = ErrorKind.AUTH
     server: str
     user: str
     reason: str
@@ -125,6 +158,7 @@ class PoolerRefused(Permanent):
 class MissingRight(Permanent):
     """{role} may not {action} {object}: {reason}. {remedy}"""
 
+    failure = ErrorKind.AUTH
     role: str
     action: str
     object: str
@@ -136,6 +170,7 @@ class MissingRight(Permanent):
 class MissingRelation(Permanent):
     """{relation} does not exist{where}. {remedy}"""
 
+    failure = ErrorKind.SCHEMA
     relation: str
     where: str = ""
     remedy: str = "Create it or correct its name in the declaration; nothing was changed."
@@ -145,6 +180,7 @@ class MissingRelation(Permanent):
 class UnsuitableRelation(Permanent):
     """{relation} cannot be maintained: {reason}. {remedy}"""
 
+    failure = ErrorKind.SCHEMA
     relation: str
     reason: str
     remedy: str = "Nothing was changed."
@@ -155,6 +191,7 @@ class LockBusy(Retryable):
     """{relation} stayed locked for {waited_ms} ms while maintenance wanted to {action}. Held by: {holders}.
     Nothing was changed; the next run tries again."""
 
+    failure = ErrorKind.LOCK
     relation: str
     action: str
     waited_ms: int
@@ -187,14 +224,3 @@ class Unfinished(Permanent):
 
     flow: str
     failures: str
-
-
-def is_retryable(error: BaseException) -> bool:
-    """Say whether Prefect is to try again: our Retryable, or a connection lost on the way.
-
-    Not where a lock was busy, which was tried again near the connection, and not for a run that has ended (design 14).
-    """
-    import psycopg
-
-    settled = LockBusy | RunLost | psycopg.errors.LockNotAvailable | psycopg.errors.QueryCanceled
-    return isinstance(error, Retryable | psycopg.OperationalError) and not isinstance(error, settled)

@@ -20,7 +20,8 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled as CancelledState
 from prefect.states import Completed
 
-from tasks.core.errors import MaintenanceError, Permanent, Unfinished, is_retryable
+from tasks.core.classify import is_retryable
+from tasks.core.errors import MaintenanceError, Permanent, Unfinished
 from tasks.core.ledger import Deferred
 
 N = TypeVar("N")

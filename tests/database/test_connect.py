@@ -18,6 +18,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tasks.core import connect
+from tasks.core.classify import is_retryable
 from tasks.core.connect import Kind, database_now, open_connection, require_session, runtime, transaction, with_lock_retries
 from tasks.core.errors import (
     AccessRefused,
@@ -26,7 +27,6 @@ from tasks.core.errors import (
     NoDatabase,
     PoolerRefused,
     ServerTooOld,
-    is_retryable,
 )
 from tasks.core.sqlfiles import run
 
