@@ -1,6 +1,6 @@
 """Connections: one pool per process, timeouts by kind of work, lock waits that name the blocker.
 
-Belongs here: opening, classifying a refusal to connect, recognising a transaction-mode pooler, retrying lock waits.
+Belongs here: opening (under the server's breaker), classifying a refusal to connect, recognising a transaction-mode pooler, retrying lock waits.
 Keep out: statements of a room, the run lock (`ledger`), and any password in a message.
 """
 
@@ -14,18 +14,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import ConnectionPool
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
+from tasks.core.breakers import Dependency, guarded, note_success, require_closed
 from tasks.core.errors import AccessRefused, CannotConnect, LockBusy, PoolerRefused, ServerTooOld
 from tasks.core.settings import database_url
 from tasks.core.sqlfiles import fetch, fetch_one, run
 
 T = TypeVar("T")
+C = TypeVar("C", bound="_Guarded")
 Connection = psycopg.Connection[Any]
 
 OLDEST_VERSION_NUM = 150000
@@ -74,7 +76,7 @@ def describe_server(dsn: str) -> Server:
 def open_connection(kind: Kind, *, purpose: str = "maintenance", dsn: str | None = None) -> Connection:
     """Open a connection of its own in autocommit, its timeouts set for `kind`; the caller closes it.
 
-    Raises CannotConnect, AccessRefused, ServerTooOld or NoDatabase. Needed for CONCURRENTLY, for the coordinating
+    Raises CannotConnect, BreakerOpen, AccessRefused, ServerTooOld or NoDatabase. Needed for CONCURRENTLY, for the coordinating
     session and for an exported snapshot; everything short uses `transaction`.
     """
     dsn = dsn or database_url()
@@ -88,10 +90,25 @@ def open_connection(kind: Kind, *, purpose: str = "maintenance", dsn: str | None
     return conn
 
 
+class _Guarded(psycopg.Connection[Any]):
+    """A connection that is opened under the breaker of its server, by hand or by the pool (A8)."""
+
+    @classmethod
+    def connect(cls, conninfo: str = "", **more: Any) -> Self:  # pyright: ignore[reportIncompatibleMethodOverride] (fewer words)
+        """Connect, or raise BreakerOpen while the server is left alone."""
+        with guarded(Dependency.DATABASE, _address(conninfo)):
+            return super().connect(conninfo, **more)
+
+
+def _address(dsn: str) -> str:
+    parts = conninfo_to_dict(dsn)
+    return f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}"
+
+
 def _connect(dsn: str) -> Connection:
     server = describe_server(dsn)
     try:
-        conn: Connection = psycopg.connect(bounded(dsn), autocommit=True, prepare_threshold=None)
+        conn: Connection = _Guarded.connect(bounded(dsn), autocommit=True, prepare_threshold=None)
     except psycopg.OperationalError as error:
         raise _refusal(server, str(error)) from None
     if conn.info.server_version < OLDEST_VERSION_NUM:
@@ -164,6 +181,7 @@ def _open_runtime(dsn: str) -> Runtime:
     arguments = {"prepare_threshold": None, "application_name": "maintenance", "autocommit": True}
     pool: ConnectionPool[Connection] = ConnectionPool(
         bounded(dsn),
+        connection_class=_Guarded,
         min_size=1,
         max_size=POOL_SIZE,
         kwargs=arguments,
@@ -198,9 +216,18 @@ def transaction(kind: Kind, *, lock_ms: int | None = None) -> Iterator[Connectio
 
 @contextmanager
 def _transaction(limits: Timeouts) -> Iterator[Connection]:
-    with runtime() as current, current.pool.connection() as conn, conn.transaction():
-        run(conn, "core/timeouts", **limits._asdict(), is_local=True)
-        yield conn
+    with runtime() as current:
+        _require_answering(current)
+        with current.pool.connection() as conn, conn.transaction():
+            run(conn, "core/timeouts", **limits._asdict(), is_local=True)
+            note_success(Dependency.DATABASE, _address(current.dsn))
+            yield conn
+
+
+def _require_answering(current: Runtime) -> None:
+    """Raise BreakerOpen where the pool has nothing to lend and would wait a minute for a server that is left alone."""
+    if not current.pool.get_stats().get("pool_available", 0):
+        require_closed(Dependency.DATABASE, _address(current.dsn))
 
 
 def database_now() -> datetime:

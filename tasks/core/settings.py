@@ -7,8 +7,10 @@ Keep out: what is maintained (`declaration`) and connecting (`connect`).
 from __future__ import annotations
 
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -66,6 +68,29 @@ def database_url() -> str:
         raise NoDatabase
     _require_readable(url.get_secret_value())
     return url.get_secret_value()
+
+
+#: What may hold a secret in a text of somebody else: a URL's password, a keyword of a connection string, a token.
+_SECRETS = re.compile(
+    r"(?<=://)[^\s/@]*:[^\s@]*(?=@)|(?<=password=)('(?:[^'\\]|\\.)*'|\S+)|\beyJ[\w-]+\.[\w-]+\.[\w-]+|\bsb_secret_\w+"
+)
+
+
+def without_secrets(text: str) -> str:
+    """Return `text` with passwords, tokens and this environment's own secrets replaced by three stars."""
+    for known in sorted(_known_secrets(), key=len, reverse=True):
+        text = text.replace(known, "***")
+    return _SECRETS.sub("***", text)
+
+
+def _known_secrets() -> set[str]:
+    """Return the environment's secrets, and the passwords inside its URLs."""
+    now = settings()
+    given = [now.database_url, now.supabase_service_role_key, now.redis_url]
+    whole = {secret.get_secret_value() for secret in given if secret is not None}
+    inside = {urlsplit(url).password or "" for url in whole if "://" in url and "[" not in url}
+    inside |= {unquote(password) for password in inside} | {os.environ.get("PGPASSWORD", "")}
+    return {secret for secret in whole | inside if len(secret) > 3}
 
 
 def _require_readable(url: str) -> None:

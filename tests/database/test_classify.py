@@ -116,6 +116,7 @@ class Sessions:
         self.dsn, self.superuser = dsn, superuser
 
     def terminated(self) -> Exception:
+        """A session ended by an administrator."""
         with psycopg.connect(self.dsn) as victim, psycopg.connect(self.dsn, autocommit=True) as killer:
             killer.execute("select pg_terminate_backend(%s, 5000)", [victim.info.backend_pid])
             return refusal(lambda: victim.execute("select 1"))
@@ -128,12 +129,14 @@ class Sessions:
             return refusal(lambda: victim.execute("select 1"))
 
     def locked(self) -> Exception:
+        """A lock waited for in vain."""
         with psycopg.connect(self.dsn) as holder, psycopg.connect(self.dsn) as other:
             holder.execute("lock table public.owned")
             other.execute("set lock_timeout = 20")
             return refusal(lambda: other.execute("select 1 from public.owned"))
 
     def serialized(self) -> Exception:
+        """A row changed since the snapshot."""
         with psycopg.connect(self.dsn) as first, psycopg.connect(self.dsn) as second:
             for conn in (first, second):
                 conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -160,12 +163,14 @@ class Sessions:
             return error
 
     def idle_too_long(self) -> Exception:
+        """A transaction that did nothing for too long."""
         with psycopg.connect(self.dsn) as conn:
             conn.execute("set idle_in_transaction_session_timeout = 30")
             threading.Event().wait(0.3)
             return refusal(lambda: conn.execute("select 1"))
 
-    def no_copy(self) -> Exception:
+    def nothing_large(self) -> Exception:
+        """A large object that is not there."""
         with psycopg.connect(self.dsn) as conn:
             return refusal(lambda: conn.execute("select pg_catalog.lo_get(1)"))
 
@@ -177,7 +182,7 @@ SESSIONS: list[tuple[Callable[[Sessions], Exception], set[str | None], str, bool
     (Sessions.serialized, {"40001"}, "CONFLICT", True),
     (Sessions.deadlocked, {"40P01"}, "CONFLICT", True),
     (Sessions.idle_too_long, {"25P03"}, "TIMEOUT", False),
-    (Sessions.no_copy, {"42704"}, "SCHEMA", False),
+    (Sessions.nothing_large, {"42704"}, "SCHEMA", False),
 ]
 
 
@@ -389,21 +394,21 @@ def test_text_never_overrides_a_code() -> None:
 
 
 #: Errors of ours, whether Prefect tries them again.
-OURS: list[tuple[Exception, str, bool]] = [
-    (CannotConnect("s", "Connection refused"), "NETWORK", True),
-    (CannotConnect("s", "FATAL: sorry, too many clients already"), "QUOTA", True),
-    (AccessRefused("s", "u", 'password authentication failed for user "u"'), "AUTH", False),
-    (AccessRefused("s", "u", 'database "x" does not exist'), "SCHEMA", False),
-    (LockBusy("r", "a", 1, "h"), "LOCK", False),
-    (MissingRelation("a.b"), "SCHEMA", False),
-    (RunLost(1, "a.b"), "CONFLICT", False),
-    (Unfinished("f", "x: broken"), "RULE", False),
+OURS: list[tuple[Exception, tuple[str, bool]]] = [
+    (CannotConnect("s", "Connection refused"), ("NETWORK", True)),
+    (CannotConnect("s", "FATAL: sorry, too many clients already"), ("QUOTA", True)),
+    (AccessRefused("s", "u", 'password authentication failed for user "u"'), ("AUTH", False)),
+    (AccessRefused("s", "u", 'database "x" does not exist'), ("SCHEMA", False)),
+    (LockBusy("r", "a", 1, "h"), ("LOCK", False)),
+    (MissingRelation("a.b"), ("SCHEMA", False)),
+    (RunLost(1, "a.b"), ("CONFLICT", False)),
+    (Unfinished("f", "x: broken"), ("RULE", False)),
 ]
 
 
-@pytest.mark.parametrize(("error", "kind", "is_curable"), OURS)
-def test_an_error_of_ours_says_itself_what_it_is(error: Exception, kind: str, is_curable: bool) -> None:
-    assert (classify(error), is_retryable(error)) == (kind, is_curable)
+@pytest.mark.parametrize(("error", "expected"), OURS)
+def test_an_error_of_ours_says_itself_what_it_is(error: Exception, expected: tuple[str, bool]) -> None:
+    assert (classify(error), is_retryable(error)) == expected
 
 
 def test_an_error_of_ours_is_of_the_kind_of_what_caused_it(conn: psycopg.Connection) -> None:
