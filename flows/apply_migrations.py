@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from prefect import flow
 
-from tasks.core.connect import runtime
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import publish
+from tasks.core.flowruns import flow_runtime, publish
 from tasks.core.migrations import apply
 
 
@@ -18,7 +17,7 @@ def apply_migrations() -> list[str]:
     and an applied file that was changed afterwards is an error. Returns the names applied; a second run applies none.
     Undo: write a new migration; nothing here removes what an earlier one made.
     """
-    with runtime():
+    with flow_runtime():
         applied = apply(read_declaration().schema_sets)
         publish("apply-migrations", "\n".join(f"- {name}" for name in applied) or "Nothing was due.")
         return applied

@@ -6,9 +6,9 @@ from typing import Any
 
 from prefect import flow
 
-from tasks.core.connect import database_now, runtime
+from tasks.core.connect import database_now
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import finish_one, run_name
+from tasks.core.flowruns import finish_one, flow_runtime, run_name
 from tasks.migration.steps import backfill_in_tasks
 
 
@@ -25,5 +25,5 @@ def backfill(migration: str, workers: int = 2) -> Any:
         migration: A migration from maintenance.yaml.
         workers: Sessions that copy and drain at the same time, at most 8; more than cores gain nothing.
     """
-    with runtime():
+    with flow_runtime():
         return finish_one(backfill_in_tasks(migration, read_declaration(), database_now(), workers=workers))

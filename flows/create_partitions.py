@@ -7,9 +7,9 @@ from functools import partial
 
 from prefect import flow
 
-from tasks.core.connect import as_of_or_now, runtime
+from tasks.core.connect import as_of_or_now
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import each, finish, run_name
+from tasks.core.flowruns import each, finish, flow_runtime, run_name
 from tasks.core.ledger import Deferred
 from tasks.partitions.create import CreationResult
 from tasks.partitions.steps import create_partitions_of
@@ -28,7 +28,7 @@ def create_partitions(table: str | None = None, as_of: datetime | None = None) -
         table: A table from maintenance.yaml, as schema.name. Empty means every declared one.
         as_of: Decide as if it were this instant, in UTC where it names no zone. Empty means the database's now().
     """
-    with runtime():
+    with flow_runtime():
         names = read_declaration().table_names(table)
         moment = as_of_or_now(as_of)
         return finish(each("create_partitions", names, partial(create_partitions_of, as_of=moment)))

@@ -6,9 +6,8 @@ from typing import Any
 
 from prefect import flow
 
-from tasks.core.connect import runtime
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import finish_one, flow_run_id, publish, run_name
+from tasks.core.flowruns import finish_one, flow_run_id, flow_runtime, publish, run_name
 from tasks.core.ledger import Deferred
 from tasks.migration.cutover import cut_over as cut_over_now
 from tasks.migration.render import describe_cutover
@@ -27,7 +26,7 @@ def cut_over(migration: str, rehearse: bool = False) -> Any:  # noqa: FBT001, FB
         migration: A migration from maintenance.yaml.
         rehearse: Run the whole transaction, roll it back, and report its lock time and what is missing.
     """
-    with runtime():
+    with flow_runtime():
         result = cut_over_now(migration, read_declaration(), rehearse=rehearse, flow_run_id=flow_run_id())
         if not isinstance(result, Deferred):
             publish("cut-over", describe_cutover(result))

@@ -7,9 +7,9 @@ from functools import partial
 
 from prefect import flow
 
-from tasks.core.connect import as_of_or_now, runtime
+from tasks.core.connect import as_of_or_now
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import each, finish
+from tasks.core.flowruns import each, finish, flow_runtime
 from tasks.core.ledger import Deferred
 from tasks.core.parameters import Safety
 from tasks.partitions.retire import RetentionResult
@@ -34,7 +34,7 @@ def enforce_retention(
         safety: Brakes. The default publishes the plan and changes nothing.
         as_of: Decide as if it were this instant, in UTC where it names no zone. Empty means the database's now().
     """
-    with runtime():
+    with flow_runtime():
         declaration = read_declaration()
         names = [name for name in declaration.table_names(table) if table or declaration.table(name).retention]
         work = partial(enforce_retention_of, safety=safety, as_of=as_of_or_now(as_of))

@@ -6,9 +6,9 @@ from datetime import datetime
 
 from prefect import flow
 
-from tasks.core.connect import as_of_or_now, runtime
+from tasks.core.connect import as_of_or_now
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import finish_one, publish, run_name
+from tasks.core.flowruns import finish_one, flow_runtime, publish, run_name
 from tasks.core.ledger import Deferred
 from tasks.upkeep.render import expired_sessions
 from tasks.upkeep.sessions import SessionsExpired
@@ -26,7 +26,7 @@ def expire_sessions(as_of: datetime | None = None) -> SessionsExpired | Deferred
     Args:
         as_of: Decide as if it were this instant, in UTC where it names no zone. Empty means the database's now().
     """
-    with runtime():
+    with flow_runtime():
         read_declaration().session_sink()
         result = expire_sessions_as_of(as_of_or_now(as_of))
         if isinstance(result, SessionsExpired):

@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from prefect import flow
 
-from tasks.core.connect import database_now, runtime
+from tasks.core.connect import database_now
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import finish_one, run_name
+from tasks.core.flowruns import finish_one, flow_runtime, run_name
 from tasks.core.progress import report
 from tasks.migration.course import Postponed, complete, copy, is_approved, is_cut_over, prove, waiting
 
@@ -26,7 +26,7 @@ def migrate(migration: str, approval: Literal["ask", "given"] = "ask") -> Any:
         migration: A migration from maintenance.yaml.
         approval: ask: ask a person and wait. given: fail where no valid approval stands.
     """
-    with runtime():
+    with flow_runtime():
         declaration, as_of = read_declaration(), database_now()
         declaration.migration(migration)
         try:

@@ -6,9 +6,9 @@ from functools import partial
 
 from prefect import flow
 
-from tasks.core.connect import database_now, runtime
+from tasks.core.connect import database_now
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import each, finish, run_name
+from tasks.core.flowruns import each, finish, flow_runtime, run_name
 from tasks.core.ledger import Deferred
 from tasks.partitions.rebuild import RebuildResult
 from tasks.partitions.steps import rebuild_indexes_on
@@ -26,6 +26,6 @@ def rebuild_indexes(table: str | None = None) -> list[RebuildResult | Deferred]:
     Args:
         table: A table from maintenance.yaml, as schema.name. Empty means every declared one.
     """
-    with runtime():
+    with flow_runtime():
         names, as_of = read_declaration().table_names(table), database_now()
         return finish(each("rebuild_indexes", names, partial(rebuild_indexes_on, as_of=as_of)))

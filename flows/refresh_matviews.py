@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from prefect import flow
 
-from tasks.core.connect import database_now, runtime
+from tasks.core.connect import database_now
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import each, publish, run_name
+from tasks.core.flowruns import each, flow_runtime, publish, run_name
 from tasks.upkeep.matviews import Refreshed, in_order, refresh
 from tasks.upkeep.render import refreshed_table
 
@@ -23,7 +23,7 @@ def refresh_matviews(matview: str | None = None, force: bool = False) -> list[Re
         matview: A view from maintenance.yaml, as schema.name. Empty means every declared one.
         force: Refresh also what is not due yet.
     """
-    with runtime():
+    with flow_runtime():
         declaration, as_of = read_declaration(), database_now()
         names = list(declaration.matviews) if matview is None else [matview]
         if matview is not None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from prefect import flow
 
-from tasks.core.connect import database_now, runtime
+from tasks.core.connect import database_now
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import publish
+from tasks.core.flowruns import flow_runtime, publish
 from tasks.health.report import HealthSummary, Unhealthy, describe, read_health
 
 
@@ -17,7 +17,7 @@ def report_health() -> HealthSummary:
     Read-only, one snapshot. Every finding has a level, an object and a remedy. The run fails where a finding is
     critical: no runway, a pending detach, a blocked gate, an overdue flow. Undo: nothing to undo.
     """
-    with runtime():
+    with flow_runtime():
         summary = read_health(read_declaration(), database_now())
         publish("report-health", describe(summary))
         if summary.critical:

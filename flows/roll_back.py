@@ -6,9 +6,8 @@ from typing import Any, Literal
 
 from prefect import flow
 
-from tasks.core.connect import runtime
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import finish_one, flow_run_id, publish, run_name
+from tasks.core.flowruns import finish_one, flow_run_id, flow_runtime, publish, run_name
 from tasks.core.ledger import Deferred
 from tasks.core.parameters import Safety
 from tasks.migration.render import describe_rollback
@@ -32,7 +31,7 @@ def roll_back(
         way: rename: put the tables back. toggle and complete are not there yet.
         safety: Brakes. The default publishes the plan and changes nothing.
     """
-    with runtime():
+    with flow_runtime():
         result = roll_back_now(migration, read_declaration(), way=way, safety=safety, flow_run_id=flow_run_id())
         if not isinstance(result, Deferred):
             publish("roll-back-plan", describe_rollback(result))

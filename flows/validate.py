@@ -6,9 +6,8 @@ from functools import partial
 
 from prefect import flow
 
-from tasks.core.connect import runtime
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import each, publish, run_name
+from tasks.core.flowruns import each, flow_runtime, publish, run_name
 from tasks.gates.on_demand import Validated, plan_validation, render
 from tasks.gates.steps import ask_gate
 
@@ -26,7 +25,7 @@ def validate(table: str | None = None, suite: str | None = None) -> list[Validat
         table: A table from maintenance.yaml, as schema.name. Empty means every declared one.
         suite: One suite, such as schema, matviews, custom, or preflight and integrity of the migrations into the table.
     """
-    with runtime():
+    with flow_runtime():
         declaration = read_declaration()
         asked = plan_validation(declaration, table, suite)
         results = each("validate", asked, partial(ask_gate, declaration=declaration))

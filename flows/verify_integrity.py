@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from prefect import flow
 
-from tasks.core.connect import runtime
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import finish, flow_run_id, publish, run_name
+from tasks.core.flowruns import finish, flow_run_id, flow_runtime, publish, run_name
 from tasks.core.ledger import Deferred
 from tasks.core.progress import report
 from tasks.migration.verify import IntegrityResult, describe, verify
@@ -24,7 +23,7 @@ def verify_integrity(migration: str) -> list[IntegrityResult | Deferred]:
     Args:
         migration: A migration from maintenance.yaml.
     """
-    with runtime():
+    with flow_runtime():
         result = verify(migration, read_declaration(), on_progress=report, flow_run_id=flow_run_id())
         if isinstance(result, IntegrityResult):
             publish("verify-integrity", describe(result))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from hypothesis import settings as hypothesis_settings
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from tasks.core import breakers
 from tasks.core.embedded import DATA, Watchdog, bundled_binaries, own_directory, remove, watchdog
 from tasks.core.migrations import apply
 
@@ -102,6 +104,22 @@ def _version(name: str) -> str:
     return subprocess.run(
         [_binaries(name) / "postgres", "--version"], capture_output=True, text=True, check=True
     ).stdout.strip()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_output(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Let nothing that a run writes to the disk reach this project's own folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        output = tmp_path_factory.mktemp("output")
+        patch.setenv("MAINTENANCE_OUTPUT", str(output))
+        yield output
+
+
+@pytest.fixture(autouse=True)
+def forget_failures(own_output: Path) -> None:
+    """Let no test meet a breaker that another one has opened, or a failure that another one has left."""
+    breakers._breakers.clear()
+    shutil.rmtree(own_output / "failures", ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -216,16 +216,29 @@ class SessionSink(_Owned):
         return self
 
 
-class Sinks(_Strict):
-    """Tables that maintenance itself writes."""
-
-    sessions: SessionSink | None = None
-
-
 class FlowPolicy(_Strict):
     """What one flow is allowed."""
 
     overdue_after: Duration = Field(default=timedelta(days=2), description="Deferred runs fail once this has passed.")
+
+
+#: What a failed flow run leaves: each may stand in a column of the sink. `failure` is all the others as one JSON object.
+FailureField = Literal["id", "occurred_at", "kind", "object", "message", "flow", "flow_run_id", "failure"]
+
+
+class FailureSink(_Owned):
+    """The table in which every failed flow run leaves one row (A4)."""
+
+    table: RelationName
+    columns: dict[Name, FailureField] = Field(min_length=1, description="Which part of the failure stands in which column.")
+    constants: dict[Name, str | int | bool] = Field(default_factory=dict, description="What stands in other columns.")
+
+
+class Sinks(_Strict):
+    """Tables that maintenance itself writes."""
+
+    sessions: SessionSink | None = None
+    failures: FailureSink | None = None
 
 
 class Declaration(_Strict):

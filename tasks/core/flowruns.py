@@ -1,4 +1,4 @@
-"""What every flow shares with Prefect: results, artifacts, run names, retries.
+"""What every flow shares with Prefect: its runtime, what a failed run leaves, results, artifacts, run names, retries.
 
 Belongs here: turning Deferred and failures into the state a person sees, publishing artifacts, looking at the run's own
 state between units (design 13).
@@ -8,9 +8,11 @@ Keep out: rules and statements. Everything here also works without a Prefect run
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
+import psycopg
 from prefect import Flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
@@ -20,8 +22,19 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled as CancelledState
 from prefect.states import Completed
 
+from tasks.core.breakers import keep_breakers
 from tasks.core.classify import is_retryable
+from tasks.core.connect import Kind, Runtime, runtime, transaction
+from tasks.core.declaration import read_declaration
 from tasks.core.errors import MaintenanceError, Permanent, Unfinished
+from tasks.core.failures import (
+    Failure,
+    deliver_failures,
+    describe_failure,
+    keep_failure,
+    keep_waiting_failures,
+    leave_failure,
+)
 from tasks.core.ledger import Deferred
 
 N = TypeVar("N")
@@ -63,6 +76,53 @@ RETRY: dict[str, Any] = {
     "retry_jitter_factor": 0.5,
     "retry_condition_fn": _retry_condition,
 }
+
+
+@contextmanager
+def flow_runtime() -> Iterator[Runtime]:
+    """Open the runtime of a flow run; a run that fails in this block leaves one row in the declared sink (A4).
+
+    The whole body of every flow stands in it. The run's own error goes on unchanged, whatever becomes of that row. A run
+    that was killed leaves none: the ledger calls it abandoned.
+    """
+    is_open = False
+    try:
+        with runtime() as current:
+            is_open = True
+            with _keeping():
+                yield current
+            _settle()
+    except Exception as error:
+        if not is_open:
+            _keep(error, leave_failure)
+        raise
+
+
+@contextmanager
+def _keeping() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        _keep(error, keep_failure)
+        _settle()
+        raise
+
+
+def _keep(error: Exception, keep: Callable[[Failure], None]) -> None:
+    context = FlowRunContext.get()
+    if isinstance(error, Cancelled) or context is None or context.flow_run is None or context.flow is None:
+        return
+    flow, parameters = context.flow.name.replace("-", "_"), context.parameters or {}
+    keep(describe_failure(error, flow, str(context.flow_run.id), parameters))
+
+
+def _settle() -> None:
+    """Hand on what this and earlier runs have left: failures and the state of breakers. Never raises."""
+    keep_waiting_failures()
+    with suppress(MaintenanceError):
+        deliver_failures(read_declaration())
+    with suppress(MaintenanceError, psycopg.Error), transaction(Kind.READ) as conn:
+        keep_breakers(conn)
 
 
 def log() -> logging.Logger | logging.LoggerAdapter[logging.Logger]:

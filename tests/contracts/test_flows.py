@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import sys
@@ -64,6 +65,15 @@ def test_a_flow_is_documented(name: str) -> None:
     for parameter in inspect.signature(flow(name).fn).parameters:
         assert f"\n    {parameter}: " in text.partition("Args:")[2], f"Args lacks {parameter}"
     assert (PROJECT / "docs" / "flows" / f"{name}.md").is_file()
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_whatever_fails_in_a_flow_is_kept(name: str) -> None:
+    """Its body is one block under flow_runtime, so nothing can fail outside."""
+    tree = ast.parse((PROJECT / "flows" / f"{name}.py").read_text(encoding="utf-8"))
+    (function,) = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    _docstring, *body = function.body
+    assert [ast.unparse(item) for block in body for item in getattr(block, "items", [block])] == ["flow_runtime()"]
 
 
 @pytest.mark.parametrize("name", FLOWS)

@@ -30,9 +30,8 @@ from tests.http_double import http_double
 
 
 @pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give each test breakers of its own."""
-    monkeypatch.setattr(breakers, "_breakers", {})
+def long_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let none of them come to its probe by itself."""
     monkeypatch.setattr(breakers, "PAUSE_S", 3600)
 
 
@@ -117,7 +116,7 @@ def test_a_refused_login_is_an_answer_and_opens_nothing(database: str, monkeypat
     assert state() == ("closed", 0)
 
 
-def test_a_success_in_between_breaks_the_row(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_success_in_between_breaks_the_row() -> None:
     for _ in range(2):
         for _ in range(FAILURES - 1):
             with pytest.raises(ConnectionError), guarded(Dependency.REDIS, "a:1"):
@@ -185,11 +184,11 @@ def test_storage_that_is_overloaded_opens_its_breaker_and_a_refusal_does_not() -
         assert double.asked == asked
 
 
-def test_another_process_sees_what_one_has_told(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_process_sees_what_one_has_told(database: str) -> None:
     fail(Dependency.STORAGE, "s:443")
     with transaction(Kind.READ) as conn:
         keep_breakers(conn)
-    monkeypatch.setattr(breakers, "_breakers", {})  # as another process has it
+    breakers._breakers.clear()  # as another process has it
     with transaction(Kind.READ) as conn:
         (told,) = [found for found in read_breakers(conn) if found.dependency == "storage"]
     assert (told.address, told.state, told.failures) == ("s:443", "open", FAILURES)

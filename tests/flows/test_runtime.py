@@ -18,7 +18,7 @@ from flows.create_partitions import create_partitions
 from flows.refresh_matviews import refresh_matviews
 from tasks.core import connect
 from tasks.core.connect import database_now, runtime
-from tasks.core.errors import Overdue
+from tasks.core.errors import NotDeclared, Overdue
 from tasks.core.flowruns import Cancelled, each, flow_run_id
 from tasks.core.ledger import Deferred
 from tasks.core.progress import listening
@@ -60,6 +60,11 @@ def test_each_run_opens_one_pool_and_closes_it(database: str, prefect_api: str, 
     refresh_matviews()
 
     assert [pool.closed for pool in opened.pools] == [True, True]
+
+    with pytest.raises(NotDeclared):
+        create_partitions("no.such")
+
+    assert [pool.closed for pool in opened.pools] == [True, True, True], "one for the work and for what its failure leaves"
     assert opened.clients <= 1
     with psycopg.connect(database) as conn:
         assert conn.execute(SESSIONS).fetchall() == []

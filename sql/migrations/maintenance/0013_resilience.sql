@@ -2,7 +2,7 @@
 
 create table maintenance.failure (
     id uuid primary key default gen_random_uuid(),
-    occurred_at timestamptz not null default clock_timestamp(),
+    occurred_at timestamptz not null,
     kind text not null,
     object text not null,
     message text not null,
@@ -10,6 +10,7 @@ create table maintenance.failure (
     flow_run_id text not null,
     delivered_at timestamptz,
     refused text,
+    refused_at timestamptz,
     constraint failure_flow_run_id_key unique (flow_run_id)
 );
 comment on table maintenance.failure is
