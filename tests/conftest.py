@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +25,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tasks.core import breakers
-from tasks.core.embedded import DATA, Watchdog, bundled_binaries, own_directory, remove, watchdog
+from tasks.core.embedded import DATA, EmbeddedServer, Watchdog, bundled_binaries, own_directory, remove, watchdog
 from tasks.core.migrations import apply
 
 # Before anything imports Prefect: no profile of the user, and an error instead of a server nobody asked for.
@@ -270,6 +272,50 @@ def empty_database(make_database: Callable[..., str], monkeypatch: pytest.Monkey
 def superuser_dsn(server: Server, database: str) -> str:
     """Return the superuser's DSN of this test's database."""
     return make_conninfo(server.superuser_dsn, dbname=str(conninfo_to_dict(database)["dbname"]))
+
+
+@dataclass
+class Restartable:
+    """A migrated database on a server of one test's own, which that test may stop, also as a crash would."""
+
+    held: Watchdog
+    name: str
+    roles: Server
+    patch: pytest.MonkeyPatch
+    dsn: str = ""
+    server: EmbeddedServer = field(init=False)
+
+    def start(self) -> None:
+        """Start the server; DATABASE_URL is set to its database."""
+        self.server = self.held.start_postgres(self.name)
+        self.roles.superuser_dsn = self.server.dsn
+        self.dsn = self.roles.dsn_for("app")
+        self.patch.setenv("DATABASE_URL", self.dsn)
+
+    def restart(self) -> None:
+        """Stop the server in good order and start it again, on another port perhaps."""
+        self.held.stop(self.name)
+        self.start()
+
+    def crash(self) -> None:
+        """End the server without a checkpoint: it reads its log again when it starts."""
+        os.kill(int((self.server.directory / "postmaster.pid").read_text(encoding="utf-8").split()[0]), signal.SIGQUIT)
+        while self.held.exit_code(self.name) is None:
+            time.sleep(0.05)
+        self.restart()
+
+
+@pytest.fixture
+def restartable(the_watchdog: Watchdog, monkeypatch: pytest.MonkeyPatch) -> Iterator[Restartable]:
+    """Start a durable server for this test alone; it costs about two seconds."""
+    own = Restartable(the_watchdog, f"own_{secrets.token_hex(4)}", Server(""), monkeypatch)
+    own.start()
+    with psycopg.connect(own.server.dsn, autocommit=True) as conn:
+        _create_roles(conn, own.roles.password)
+        _create_database(conn, "app")
+    apply(SHIPPED_SETS)
+    yield own
+    the_watchdog.stop(own.name)
 
 
 @pytest.fixture(scope="session")

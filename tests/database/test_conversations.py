@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,16 +9,14 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
 from tasks.core.connect import runtime
 from tasks.core.declaration import read_declaration
-from tasks.core.embedded import EmbeddedServer, Watchdog
 from tasks.core.migrations import InvalidMigration, apply
 from tasks.core.settings import PROJECT
 from tasks.upkeep.sessions import load, save
-from tests import conftest as shared
-from tests.conftest import SHIPPED_SETS, Server
+from tests.conftest import SHIPPED_SETS, Restartable, Server
 from tests.database.mapping import Store
 from tests.database.test_event_store import EMPTY
 
@@ -351,55 +348,28 @@ def test_every_table_has_row_security_and_every_policy_names_its_role(conn: psyc
 # Over a restart
 
 
-@pytest.fixture
-def restartable(the_watchdog: Watchdog, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[EmbeddedServer, Callable[[], str]]]:
-    """A migrated database on a server of this test's own, and a function that restarts that server and returns the new DSN."""
-    name, database = f"own_{secrets.token_hex(4)}", "app"
-    own = the_watchdog.start_postgres(name)
-    held = Server(own.dsn)
-    with psycopg.connect(own.dsn, autocommit=True) as admin:
-        shared._create_roles(admin, held.password)
-        shared._create_database(admin, database)
-    monkeypatch.setenv("DATABASE_URL", held.dsn_for(database))
-    apply(SHIPPED_SETS)
-
-    def restart() -> str:
-        the_watchdog.stop(name)
-        again = the_watchdog.start_postgres(name)
-        dsn = make_conninfo(held.dsn_for(database), port=conninfo_to_dict(again.dsn)["port"])
-        monkeypatch.setenv("DATABASE_URL", dsn)
-        return dsn
-
-    yield own, restart
-    the_watchdog.stop(name)
-
-
-def test_a_conversation_and_its_session_go_on_over_a_restart(
-    restartable: tuple[EmbeddedServer, Callable[[], str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _, restart = restartable
+def test_a_conversation_and_its_session_go_on_over_a_restart(restartable: Restartable) -> None:
     sink = read_declaration(PROJECT / "maintenance.yaml").session_sink()
-    dsn = shared.os.environ["DATABASE_URL"]
     with runtime():
         held = save(sink, "s", {"conversation": "c"}, version=0, user_id=USER)
-    with psycopg.connect(dsn, autocommit=True) as conn:
+    with psycopg.connect(restartable.dsn, autocommit=True) as conn:
         to = conversation(conn)
         question = add(conn, to, "what is this?", "request 1")
         answer = add(conn, to, "a test", "request 1, answer", "assistant")
 
-    dsn = restart()
+    restartable.restart()
 
     with runtime():
         assert load(sink, "s") == held
         assert save(sink, "s", {"conversation": "c", "asked": 1}, version=held.version).version == 2
-    with psycopg.connect(dsn, autocommit=True) as conn:
+    with psycopg.connect(restartable.dsn, autocommit=True) as conn:
         assert add(conn, to, "what is this?", "request 1") == question, "the client never saw the answer and asks again"
         add(conn, to, "and this?", "request 2")
         insert(conn, "files", storage_path="c/answer.txt", conversation_id=to, file_type="generated", user_id=USER)
 
-    dsn = restart()
+    restartable.restart()
 
-    with psycopg.connect(dsn, autocommit=True) as conn:
+    with psycopg.connect(restartable.dsn, autocommit=True) as conn:
         said = conn.execute("select id, role::text from public.messages order by created_at").fetchall()
         assert said[:2] == [(question, "user"), (answer, "assistant")]
         assert len(said) == 3
