@@ -40,6 +40,8 @@ def test_the_engine_knows_no_name_of_the_event_store() -> None:
 
 TABLE = "tables: {a.b: {why: w, owner: o, partitioning: {by: at, every: day, ahead: P1D%s}}}"
 
+SINK = "sinks: {sessions: {why: w, owner: o, table: a.b, expire_after: %s, purge_after: P30D%s}}"
+
 
 @pytest.mark.parametrize(
     ("text", "where", "reason"),
@@ -51,6 +53,9 @@ TABLE = "tables: {a.b: {why: w, owner: o, partitioning: {by: at, every: day, ahe
         (TABLE % ", zone: Mars/Base", "tables.a.b.partitioning.zone", "not a time zone"),
         (TABLE.replace("a.b", "ab") % "", "tables.ab", "not of the form schema.name"),
         (TABLE.replace("every: day", "every: fortnight") % "", "tables.a.b.partitioning.every", "Input should be"),
+        (SINK % ("P0D", ""), "sinks.sessions", "expire_after is no time at all"),
+        (SINK % ("P1D", ", batch_rows: 0"), "sinks.sessions.batch_rows", "greater than or equal to 1"),
+        (SINK.replace("sinks: {", "sinks: {mails: {}, ") % ("P1D", ""), "sinks.mails", "there is no such key"),
         ("- a list", "the top level", "dictionary"),
         ("tables: [", "line 1", ""),
     ],
