@@ -41,6 +41,8 @@ os.environ.pop("DATABASE_URL", None)
 #: The role that flows run as: no superuser, owner of its database, member of Supabase's API roles.
 MAINTAINER = "maintainer"
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
+#: Off by default; the health report finds prepared transactions that nobody ended.
+TEST_SETTINGS = {"max_prepared_transactions": "4"}
 #: The migration sets of `database`; `make_database` takes others.
 SHIPPED_SETS = ("event_store",)
 
@@ -158,7 +160,7 @@ def server(request: pytest.FixtureRequest, the_watchdog: Watchdog) -> Iterator[S
     if name.startswith("url"):
         found = Server(_named_urls()[int(name.removeprefix("url"))])
     else:
-        found = Server(the_watchdog.start_postgres(name, binaries=_binaries(name), durable=False).dsn)
+        found = Server(the_watchdog.start_postgres(name, binaries=_binaries(name), settings=TEST_SETTINGS, durable=False).dsn)
     with psycopg.connect(found.superuser_dsn, autocommit=True) as conn:
         made = _create_roles(conn, found.password)
     yield found

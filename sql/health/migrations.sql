@@ -1,4 +1,4 @@
--- Each migration's phase, what its capture still holds, and which units are not done.
+-- Each migration's phase, what its capture still holds, which units are not done, and the settings that say which side is used.
 select
     m.name, m.phase,
     (
@@ -13,6 +13,7 @@ select
         where
             u.migration = m.name
             and (u.state <> 'done' or u.generation <> m.generation or u.mapping_version <> m.mapping_version)
-    ) as open_units
+    ) as open_units,
+    (select jsonb_object_agg(t.name, t.value) from maintenance.setting as t) as settings
 from maintenance.migration as m
 order by m.name

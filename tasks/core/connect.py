@@ -208,10 +208,15 @@ def transaction(kind: Kind, *, lock_ms: int | None = None) -> Iterator[Connectio
             pid = conn.info.backend_pid
             yield conn
     except psycopg.errors.LockNotAvailable:
-        with _transaction(Kind.READ.value) as conn:
-            holders = fetch(conn, "core/strong_locks", pid=pid)
-        relations = ", ".join(sorted({holder["relations"] for holder in holders})) or "A table"
-        raise LockBusy(relations, "use it", limits.lock_ms, _describe(holders)) from None
+        raise _who_holds(pid, "use it", limits.lock_ms) from None
+
+
+def _who_holds(pid: int, action: str, waited_ms: int) -> LockBusy:
+    """Return the error that names who holds strong locks now, other than the session `pid`."""
+    with _transaction(Kind.READ.value) as conn:
+        holders = fetch(conn, "core/strong_locks", pid=pid)
+    relations = ", ".join(sorted({holder["relations"] for holder in holders})) or "A table"
+    return LockBusy(relations, action, waited_ms, _describe(holders))
 
 
 @contextmanager
@@ -238,11 +243,17 @@ def database_now() -> datetime:
 
 @contextmanager
 def snapshot(purpose: str) -> Iterator[Connection]:
-    """Lend a connection of its own inside one read-only transaction that sees a single snapshot."""
+    """Lend a connection of its own inside one read-only transaction that sees a single snapshot.
+
+    Raises LockBusy naming who holds strong locks where a table could not even be looked at.
+    """
     with open_connection(Kind.READ, purpose=purpose) as conn:
         conn.isolation_level, conn.read_only = psycopg.IsolationLevel.REPEATABLE_READ, True
-        with conn.transaction():
-            yield conn
+        try:
+            with conn.transaction():
+                yield conn
+        except psycopg.errors.LockNotAvailable:
+            raise _who_holds(conn.info.backend_pid, "look at it", Kind.READ.value.lock_ms) from None
 
 
 def as_of_or_now(as_of: datetime | None) -> datetime:

@@ -241,6 +241,31 @@ class Sinks(_Strict):
     failures: FailureSink | None = None
 
 
+class Breakdown(_Strict):
+    """A relation that the health report shows by some of its columns."""
+
+    relation: RelationName
+    by: tuple[Name, ...] = Field(min_length=1, description="Columns to group by.")
+    sum: tuple[Name, ...] = Field(default=(), description="Columns to add up, the first decides the order; empty counts rows.")
+
+
+class Health(_Strict):
+    """What the health report shows beside the catalog, and when a figure is a finding (A5, A6)."""
+
+    fail_at: Literal["critical", "warning", "info", "never"] = Field(
+        default="critical", description="The run fails where a finding is at least this bad."
+    )
+    keep: Duration = Field(default=timedelta(days=90), description="How long the figures of a run are kept for trends.")
+    long_transaction: Duration = timedelta(hours=1)
+    idle_in_transaction: Duration = timedelta(minutes=10)
+    slot_wal_mb: int = Field(default=10_240, ge=1, description="WAL kept for a replication slot.")
+    connections_percent: int = Field(default=80, ge=1, le=100)
+    errors: Breakdown | None = None
+    events: Breakdown | None = None
+    sessions: Breakdown | None = None
+    conversations: tuple[RelationName, ...] = Field(default=(), description="Tables whose size the section memory shows.")
+
+
 class Declaration(_Strict):
     """The whole file."""
 
@@ -250,6 +275,7 @@ class Declaration(_Strict):
     migrations: dict[Name, Migration] = Field(default_factory=dict)
     sinks: Sinks = Field(default_factory=Sinks, description="Tables that maintenance itself writes.")
     flows: dict[FlowName, FlowPolicy] = Field(default_factory=dict)
+    health: Health = Field(default_factory=Health)
 
     @model_validator(mode="after")
     def _targets_are_declared(self) -> Self:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from prefect import Flow, get_run_logger
-from prefect.artifacts import create_markdown_artifact
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext, TaskRunContext
@@ -163,6 +163,12 @@ def publish(key: str, markdown: str, *, title: str | None = None) -> None:
     log().info(markdown)
     if FlowRunContext.get() is not None:
         create_markdown_artifact(markdown, key=key, description=title)
+
+
+def publish_table(key: str, rows: list[dict[str, Any]], *, title: str | None = None) -> None:
+    """Keep rows as the table artifact `key`; nothing outside a flow run, where the log has said it."""
+    if FlowRunContext.get() is not None:
+        create_table_artifact(rows, key=key, description=title)
 
 
 def each(flow: str, names: Iterable[N], work: Callable[[N], R]) -> list[R]:

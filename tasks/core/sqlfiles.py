@@ -169,9 +169,22 @@ def run_all(conn: psycopg.Connection[Any], statements: Sequence[sql.Composed]) -
 
 def fetch(conn: psycopg.Connection[Any], name: str, /, **values: object) -> list[dict[str, Any]]:
     """Run a reading statement and return its rows, each a dict by column name."""
-    cursor = run(conn, name, **values)
+    return _rows(run(conn, name, **values))
+
+
+def fetch_together(
+    conn: psycopg.Connection[Any], asked: Sequence[tuple[str, Mapping[str, object]]]
+) -> list[list[dict[str, Any]]]:
+    """Run several reading statements, each with its keywords, in one round trip; returns the rows of each in order."""
+    with conn.pipeline():
+        cursors = [run(conn, name, **values) for name, values in asked]
+        return [_rows(cursor) for cursor in cursors]
+
+
+def _rows(cursor: psycopg.Cursor[Any]) -> list[dict[str, Any]]:
+    rows = cursor.fetchall()
     columns = [column.name for column in cursor.description or ()]
-    return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 def fetch_one(conn: psycopg.Connection[Any], name: str, /, **values: object) -> dict[str, Any]:

@@ -29,11 +29,11 @@ def days(rows: Sequence[Mapping[str, Any]]) -> str:
     colour = alt.Color("side:N", title=None, scale=alt.Scale(range=[LEGACY, UNIFIED]), legend=alt.Legend(orient="top"))
     x = alt.X("day:T", title=None)
     lines = (
-        alt.Chart(_data(values)).mark_line(interpolate="step-after").encode(x=x, y=alt.Y("rows:Q", title="rows"), color=colour)
+        alt.Chart(data(values)).mark_line(interpolate="step-after").encode(x=x, y=alt.Y("rows:Q", title="rows"), color=colour)
     )
     unequal = {row["lower"] for row in bounded if not row["is_equal"]}
     marks = [{"day": day, "rows": sides["unified"][day]} for day in sorted(unequal)]
-    points = alt.Chart(_data(marks)).mark_point(color=DIFFERENT, size=80, shape="triangle-up").encode(x=x, y="rows:Q")
+    points = alt.Chart(data(marks)).mark_point(color=DIFFERENT, size=80, shape="triangle-up").encode(x=x, y="rows:Q")
     return _svg(lines + points if marks else lines)
 
 
@@ -60,22 +60,36 @@ def throughput(units: Sequence[Mapping[str, Any]], buckets: int = 60) -> str:
     width = last / buckets
     values = [{"second": (i + 0.5) * width, "rows": n / width} for i, n in enumerate(rows)]
     x, y = alt.X("second:Q", title="seconds since the first unit"), alt.Y("rows:Q", title="rows per second")
-    return _svg(alt.Chart(_data(values)).mark_area(color=UNIFIED, opacity=0.7, interpolate="monotone").encode(x=x, y=y))
+    return _svg(alt.Chart(data(values)).mark_area(color=UNIFIED, opacity=0.7, interpolate="monotone").encode(x=x, y=y))
 
 
-def _data(values: Sequence[Mapping[str, Any]]) -> Any:
+def data(values: Sequence[Mapping[str, Any]]) -> Any:
+    """Return rows as a chart's own data, instants as text."""
     import altair as alt
 
     plain = [{k: v.isoformat() if hasattr(v, "isoformat") else v for k, v in value.items()} for value in values]
     return alt.Data(values=plain)
 
 
-#: Rendering starts a JavaScript engine that keeps 75 MB for good: it lives in a process of its own, for this one plot.
-RENDER = "import json, sys, vl_convert; sys.stdout.write(vl_convert.vegalite_to_svg(json.load(sys.stdin)))"
+#: Rendering starts a JavaScript engine that keeps 75 MB for good: it lives in a process of its own, for these plots.
+RENDER = "import json, sys, vl_convert as v; json.dump([v.vegalite_to_svg(s) for s in json.load(sys.stdin)], sys.stdout)"
 RENDER_WAIT_S = 60
 
 
 def _svg(chart: Any) -> str:
+    return svgs([chart])[0]
+
+
+def svgs(charts: Sequence[Any]) -> list[str]:
+    """Return each chart as inline SVG in the page's size and greys, all rendered by one process."""
+    if not charts:
+        return []
+    command, specs = [sys.executable, "-c", RENDER], json.dumps([_dressed(chart).to_dict() for chart in charts])
+    done = subprocess.run(command, input=specs, capture_output=True, text=True, check=True, timeout=RENDER_WAIT_S)
+    return json.loads(done.stdout)
+
+
+def _dressed(chart: Any) -> Any:
     shown = chart.properties(width=WIDTH, height=HEIGHT, background="transparent").configure_view(stroke=None)
     axes = {
         "labelColor": GREY,
@@ -85,7 +99,4 @@ def _svg(chart: Any) -> str:
         "domainColor": GREY,
         "tickColor": GREY,
     }
-    styled = shown.configure_axis(**axes).configure_legend(labelColor=GREY)
-    command, spec = [sys.executable, "-c", RENDER], json.dumps(styled.to_dict())
-    done = subprocess.run(command, input=spec, capture_output=True, text=True, check=True, timeout=RENDER_WAIT_S)
-    return done.stdout
+    return shown.configure_axis(**axes).configure_legend(labelColor=GREY)

@@ -22,6 +22,8 @@ from tasks.core.settings import settings
 from tasks.core.sqlfiles import fetch
 from tasks.gates import plots
 
+#: Holds page.html.j2, the frame and style of every page.
+TEMPLATES = Path(__file__).parent
 LONGEST_VALUE = 400
 MOST_ROWS = 200
 EXAMPLES = 3
@@ -79,7 +81,7 @@ def write_report(migration: str, as_of: datetime, folder: Path | None = None) ->
 
 def render(shown: Mapping[str, Any], as_of: datetime) -> str:
     """Fill the template; every value is escaped."""
-    loader = FileSystemLoader(Path(__file__).parent)
+    loader = FileSystemLoader(TEMPLATES)
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     head = shown["head"]
     subtitle = f"Report of {as_of:%Y-%m-%d %H:%M} UTC; the migration is {head['phase'].replace('_', ' ')}"

@@ -1,105 +1,50 @@
 """From facts to findings: what is wrong, how bad, and what to do (A6).
 
-Belongs here: one small rule per subject, each finding with a remedy that can be copied.
-Keep out: SQL, clocks, Prefect, logging. The caller passes `as_of`. Pure.
+Belongs here: rules about maintenance itself, one small rule per subject, each finding with a remedy that can be copied.
+Keep out: rules about the server (`server_rules`) and about rights (`security_rules`), SQL, clocks, Prefect, logging. The caller
+passes `as_of`. Pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
 
-Level = Literal["critical", "warning", "info"]
-ORDER: dict[Level, int] = {"critical": 0, "warning": 1, "info": 2}
+from tasks.health import security_rules, server_rules
+from tasks.health.facts import (
+    ORDER,
+    BreakdownFacts,
+    CronFacts,
+    Facts,
+    Finding,
+    FlowFacts,
+    GateFacts,
+    GrowthFacts,
+    IndexFacts,
+    Limits,
+    MatviewFacts,
+    MigrationFacts,
+    QuarantineFacts,
+    TableFacts,
+)
 
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that somebody should know; `remedy` is a command or a sentence."""
-
-    level: Level
-    section: str
-    object: str
-    text: str
-    remedy: str = ""
-
-
-@dataclass(frozen=True)
-class TableFacts:
-    """Partitions of one declared table. `due` are attached past their retention, `waiting` are archived and in grace."""
-
-    table: str
-    runway_until: datetime | None
-    ahead: timedelta
-    has_default: bool
-    pending_detach: tuple[str, ...]
-    due: int
-    waiting: int
+DAY = timedelta(days=1)
 
 
-@dataclass(frozen=True)
-class MatviewFacts:
-    """One declared materialized view's freshness."""
-
-    matview: str
-    refreshed_at: datetime | None
-    stale_after: timedelta
-    last_error: str | None
-
-
-@dataclass(frozen=True)
-class QuarantineFacts:
-    """Rows that a mapping refused."""
-
-    source: str
-    reason: str
-    rows: int
-
-
-@dataclass(frozen=True)
-class GateFacts:
-    """The newest verdict of one gate."""
-
-    subject: str
-    step: str
-    status: str
-    decided_at: datetime
-    reasons: int
-
-
-@dataclass(frozen=True)
-class MigrationFacts:
-    """Where one migration stands."""
-
-    name: str
-    phase: str
-    queued_keys: int
-    open_units: int
-
-
-@dataclass(frozen=True)
-class FlowFacts:
-    """When a flow last did its work on a subject."""
-
-    flow: str
-    subject: str
-    last_success: datetime | None
-    newest_outcome: str
-    overdue_after: timedelta
-
-
-Facts = TableFacts | MatviewFacts | QuarantineFacts | GateFacts | MigrationFacts | FlowFacts
-
-
-def find(facts: Iterable[Facts], as_of: datetime) -> list[Finding]:
+def find(facts: Iterable[Facts], as_of: datetime, limits: Limits | None = None) -> list[Finding]:
     """Return every finding, the worst first."""
-    found = [finding for fact in facts for finding in _rules(fact, as_of)]
-    return sorted(found, key=lambda finding: (ORDER[finding.level], finding.section, finding.object))
+    chosen = limits or Limits()
+    found = [finding for fact in facts for finding in _rules(fact, as_of, chosen)]
+    return sorted(found, key=lambda finding: (ORDER[finding.level], finding.section, finding.object, finding.rule))
 
 
-def _rules(fact: Facts, as_of: datetime) -> Iterator[Finding]:
+def _rules(fact: Facts, as_of: datetime, limits: Limits) -> Iterator[Finding]:
+    yield from _maintenance(fact, as_of)
+    yield from server_rules.judge(fact, as_of, limits)
+    yield from security_rules.judge(fact)
+
+
+def _maintenance(fact: Facts, as_of: datetime) -> Iterator[Finding]:
     match fact:
         case TableFacts():
             yield from _table(fact, as_of)
@@ -107,64 +52,158 @@ def _rules(fact: Facts, as_of: datetime) -> Iterator[Finding]:
             yield from _matview(fact, as_of)
         case QuarantineFacts():
             text = f"{fact.rows:,} rows in quarantine: {fact.reason}"
-            yield Finding("info", "quarantine", fact.source, text, "select * from maintenance.quarantine")
+            yield Finding("info", "quarantine", "quarantine", fact.source, text, "select * from maintenance.quarantine;")
         case GateFacts():
             yield from _gate(fact)
         case MigrationFacts():
             yield from _migration(fact)
         case FlowFacts():
             yield from _flow(fact, as_of)
+        case _:
+            yield from _more_maintenance(fact)
+
+
+def _more_maintenance(fact: Facts) -> Iterator[Finding]:
+    match fact:
+        case GrowthFacts() if fact.now > fact.before:
+            grown = f"{fact.now - fact.before:,} more rows than on {fact.since:%Y-%m-%d %H:%M} UTC"
+            remedy = "select * from maintenance.quarantine order by quarantined_at desc limit 20;"
+            yield Finding("warning", "growing-quarantine", "quarantine", "maintenance.quarantine", grown, remedy)
+        case IndexFacts():
+            yield from _index(fact)
+        case CronFacts():
+            yield from _cron(fact)
+        case BreakdownFacts():
+            yield from _breakdown(fact)
+        case _:
+            pass
 
 
 def _table(fact: TableFacts, as_of: datetime) -> Iterator[Finding]:
-    create = f"python -m flows create_partitions --table {fact.table}"
-    if fact.runway_until is None or fact.runway_until <= as_of:
-        yield Finding("critical", "runway", fact.table, "no partition takes a row of this moment: inserts fail", create)
-    elif fact.runway_until - as_of < fact.ahead / 2:
-        left = (fact.runway_until - as_of) / timedelta(days=1)
-        text = f"partitions for {left:.1f} more days, where {fact.ahead / timedelta(days=1):g} are declared"
-        yield Finding("critical", "runway", fact.table, text, create)
+    if not fact.exists:
+        remedy = "Create it, or take it out of maintenance.yaml."
+        yield Finding("critical", "missing-table", "runway", fact.table, "is declared and is no partitioned table", remedy)
+        return
+    yield from _runway(fact, as_of)
     if fact.has_default:
         text = "has a default partition: DETACH CONCURRENTLY is refused, and its rows block new partitions"
-        yield Finding("warning", "partitions", fact.table, text, "Move its rows out and drop it.")
+        yield Finding("warning", "default-partition", "partitions", fact.table, text, "Move its rows out and drop it.")
+    if fact.default_rows:
+        count = "1,000 or more" if fact.default_rows >= 1000 else f"{fact.default_rows}"
+        text = f"{count} rows lie in its default partition: no partition can be made where they are, retention never sees them"
+        remedy = "Move them in one transaction: delete … returning, create the partition, insert them again."
+        yield Finding("critical", "default-rows", "partitions", fact.table, text, remedy)
     retire = f"python -m flows enforce_retention --table {fact.table} --safety.apply"
     for name in fact.pending_detach:
-        yield Finding("critical", "partitions", name, "its detach is pending: its rows are invisible", retire)
+        yield Finding("critical", "pending-detach", "partitions", name, "its detach is pending: its rows are invisible", retire)
     if fact.due:
-        yield Finding("warning", "retention", fact.table, f"{fact.due} partitions are past their retention", retire)
+        text = f"{fact.due} partitions are past their retention"
+        yield Finding("warning", "retention-debt", "retention", fact.table, text, retire)
     if fact.waiting:
-        yield Finding("info", "retention", fact.table, f"{fact.waiting} archived partitions wait out their grace period")
+        text = f"{fact.waiting} archived partitions wait out their grace period"
+        yield Finding("info", "in-grace", "retention", fact.table, text)
+
+
+def _runway(fact: TableFacts, as_of: datetime) -> Iterator[Finding]:
+    create = f"python -m flows create_partitions --table {fact.table}"
+    if fact.runway_until is None or fact.runway_until <= as_of:
+        text = "no partition takes a row of this moment: inserts fail"
+        yield Finding("critical", "low-runway", "runway", fact.table, text, create)
+    elif fact.runway_until - as_of < fact.ahead / 2:
+        left = (fact.runway_until - as_of) / DAY
+        text = f"partitions for {left:.1f} more days, where {fact.ahead / DAY:g} are declared"
+        yield Finding("critical", "low-runway", "runway", fact.table, text, create)
 
 
 def _matview(fact: MatviewFacts, as_of: datetime) -> Iterator[Finding]:
     refresh = f"python -m flows refresh_matviews --matview {fact.matview}"
     if fact.last_error is not None:
-        yield Finding("warning", "views", fact.matview, f"its last refresh failed: {fact.last_error}", refresh)
+        text = f"its last refresh failed: {fact.last_error}"
+        yield Finding("warning", "failed-refresh", "views", fact.matview, text, refresh)
     if fact.refreshed_at is None:
-        yield Finding("warning", "views", fact.matview, "has never been filled", refresh)
+        yield Finding("warning", "stale-view", "views", fact.matview, "has never been filled", refresh)
     elif as_of - fact.refreshed_at > fact.stale_after:
         age = round((as_of - fact.refreshed_at).total_seconds())
-        yield Finding("warning", "views", fact.matview, f"is {age} s old; {fact.stale_after} is declared", refresh)
+        text = f"is {age:,} s old; {fact.stale_after} is declared"
+        yield Finding("warning", "stale-view", "views", fact.matview, text, refresh)
 
 
 def _gate(fact: GateFacts) -> Iterator[Finding]:
     if fact.status in ("BLOCKED", "ERRORED"):
         text = f"gate {fact.step} {fact.status} on {fact.decided_at:%Y-%m-%d %H:%M} UTC for {fact.reasons} reasons"
-        yield Finding("critical", "gates", fact.subject, text, "Open its report; mend the cause; run the flow again.")
+        remedy = "Open its report; mend the cause; run the flow again."
+        yield Finding("critical", "failed-gate", "gates", f"{fact.subject} {fact.step}", text, remedy)
     elif fact.status == "WARNED":
-        yield Finding("info", "gates", fact.subject, f"gate {fact.step} warned for {fact.reasons} reasons")
+        text = f"gate {fact.step} warned for {fact.reasons} reasons"
+        yield Finding("info", "warned-gate", "gates", f"{fact.subject} {fact.step}", text)
 
 
 def _migration(fact: MigrationFacts) -> Iterator[Finding]:
     if fact.phase == "capturing":
         text = f"capture is on: {fact.queued_keys:,} keys queued, {fact.open_units} units open"
-        yield Finding("info", "migration", fact.name, text, f"python -m flows migrate {fact.name}")
+        yield Finding("info", "migrating", "migration", fact.name, text, f"python -m flows migrate {fact.name}")
+    yield from _toggle(fact)
+
+
+def _toggle(fact: MigrationFacts) -> Iterator[Finding]:
+    """The setting says what applications use; this process's environment may say otherwise, and so may the phase."""
+    if not fact.toggle:
+        return
+    if fact.override is not None and fact.override != (fact.setting or "false"):
+        text = f"{fact.toggle} is {fact.setting or 'not set'} in the database and {fact.override} in this environment"
+        remedy = f"Unset {fact.toggle} in the environment of this process, or change the settings row."
+        yield Finding("warning", "toggle-overridden", "migration", fact.name, text, remedy)
+    is_on, is_unified = fact.setting == "true", fact.phase in ("cut_over", "retired")
+    if is_on != is_unified and fact.setting is not None:
+        text = f"{fact.toggle} is {fact.setting} while the migration is {fact.phase.replace('_', ' ')}"
+        wanted = "true" if is_unified else "false"
+        remedy = f"update maintenance.setting set value = '{wanted}' where name = '{fact.toggle}';"  # noqa: S608 (read by a person)
+        yield Finding("warning", "toggle-disagrees", "migration", fact.name, text, remedy)
 
 
 def _flow(fact: FlowFacts, as_of: datetime) -> Iterator[Finding]:
-    again = f"python -m flows {fact.flow}"
-    if fact.last_success is not None and as_of - fact.last_success > fact.overdue_after:
-        text = f"{fact.flow} last succeeded on {fact.last_success:%Y-%m-%d %H:%M} UTC"
-        yield Finding("critical", "flows", fact.subject, text, again)
+    if fact.is_held:
+        return
+    again, name = f"python -m flows {fact.flow}", f"{fact.flow} {fact.subject}"
+    since = fact.last_success or fact.first_asked
+    if since is not None and as_of - since > fact.overdue_after:
+        when = f"last succeeded on {fact.last_success:%Y-%m-%d %H:%M} UTC" if fact.last_success else "never succeeded"
+        text = f"{fact.flow} {when}; {fact.overdue_after} is declared"
+        yield Finding("critical", "overdue-flow", "flows", name, text, again)
     elif fact.newest_outcome in ("failed", "abandoned"):
-        yield Finding("warning", "flows", fact.subject, f"the newest run of {fact.flow} {fact.newest_outcome}", again)
+        text = f"the newest run of {fact.flow} {fact.newest_outcome}"
+        yield Finding("warning", "failed-flow", "flows", name, text, again)
+
+
+def _index(fact: IndexFacts) -> Iterator[Finding]:
+    text = f"is invalid: no query uses it, every write to {fact.on_table} pays for it"
+    if fact.declared_table is not None:
+        remedy = f"python -m flows rebuild_indexes --table {fact.declared_table}"
+    elif fact.is_partitioned:
+        remedy = "Build the index that it lacks on each partition, and attach it."
+        text = f"is not valid on every partition of {fact.on_table}"
+    else:
+        remedy = f"reindex index concurrently {fact.index};"
+    yield Finding("critical", "invalid-index", "indexes", fact.index, text, remedy)
+
+
+def _cron(fact: CronFacts) -> Iterator[Finding]:
+    """A job that names what is declared here does Prefect's work a second time (D13); so does pg_partman's maintenance."""
+    command = fact.command.lower()
+    doubled = [name for name in fact.declared if name.lower() in command]
+    if "run_maintenance" in command:
+        doubled.append("partitions, by pg_partman")
+    if doubled:
+        text = f"pg_cron job {fact.jobid} ({fact.schedule}) works on {', '.join(doubled)} too: {fact.command}"
+        yield Finding("warning", "doubled-by-cron", "flows", f"pg_cron job {fact.jobid}", text, _unschedule(fact.jobid))
+
+
+def _unschedule(jobid: int) -> str:
+    return f"select cron.unschedule({jobid});"
+
+
+def _breakdown(fact: BreakdownFacts) -> Iterator[Finding]:
+    if fact.state == "not readable":
+        text = "is declared under health and this role may not read it, or row-level security would hide rows of it"
+        remedy = "Grant select on it to the maintenance role, or take it out of maintenance.yaml."
+        yield Finding("warning", "unreadable", fact.section, fact.relation, text, remedy)

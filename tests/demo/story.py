@@ -19,7 +19,7 @@ from flows.report_health import report_health
 from tasks.core.declaration import read_declaration
 from tasks.core.names import Relation
 from tasks.core.parameters import Safety
-from tasks.health.findings import TableFacts
+from tasks.health.facts import TableFacts
 from tasks.migration.approve import approve
 from tests.demo.ledger import Span, check_against, read_ledger
 from tests.demo.screen import Screen

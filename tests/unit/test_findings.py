@@ -7,16 +7,8 @@ from typing import Any
 
 import pytest
 
-from tasks.health.findings import (
-    Finding,
-    FlowFacts,
-    GateFacts,
-    MatviewFacts,
-    MigrationFacts,
-    QuarantineFacts,
-    TableFacts,
-    find,
-)
+from tasks.health.facts import Finding, FlowFacts, GateFacts, MatviewFacts, MigrationFacts, QuarantineFacts, TableFacts
+from tasks.health.findings import find
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -1,0 +1,43 @@
+-- What the API reaches around row level security: partitions and partitioned tables without it, matviews, views of their owner.
+-- A declared compatibility view whose grants equal those of its legacy table is as it should be.
+-- params: sources
+select
+    c.oid::regclass::text as relation,
+    case
+        when c.relkind = 'm' then 'matview'
+        when c.relkind = 'v' then 'view'
+        when c.relispartition then 'partition'
+        else 'parent'
+    end as kind,
+    r.roles,
+    coalesce(u.relrowsecurity, false) as has_secured_parent,
+    s.facts is not null as is_compatibility_view
+from pg_catalog.pg_class as c
+inner join pg_catalog.pg_namespace as n on c.relnamespace = n.oid
+left join pg_catalog.pg_inherits as h on c.oid = h.inhrelid and c.relispartition
+left join pg_catalog.pg_class as u on h.inhparent = u.oid
+left join jsonb_array_elements(%(sources)s::jsonb) as s (facts)
+    on c.relkind = 'v' and n.nspname = s.facts ->> 'schema' and c.relname = s.facts ->> 'name'
+left join pg_catalog.pg_class as a on n.oid = a.relnamespace and a.relname = s.facts ->> 'aside'
+cross join lateral (select maintenance.api_roles_on(c.oid)) as r (roles)
+where
+    maintenance.is_own_schema(n.nspname)
+    and (
+        c.relkind = 'm'
+        or (c.relkind = 'v' and not coalesce(c.reloptions && array['security_invoker=true', 'security_invoker=on'], false))
+        or (not c.relrowsecurity and (c.relkind = 'p' or (c.relkind = 'r' and c.relispartition)))
+    )
+    and (r.roles <> '{{}}' or coalesce(u.relrowsecurity, false))
+    and not exists (
+        select from pg_catalog.pg_depend as d
+        where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
+    )
+    and not (
+        a.oid is not null
+        and array(
+            select format('%%s %%s', g.grantee, g.privilege_type) from aclexplode(c.relacl) as g where g.grantee <> c.relowner order by 1
+        ) = array(
+            select format('%%s %%s', g.grantee, g.privilege_type) from aclexplode(a.relacl) as g where g.grantee <> a.relowner order by 1
+        )
+    )
+order by 1

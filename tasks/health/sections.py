@@ -1,0 +1,177 @@
+"""The report's sections as plain tables, the same for the artifact and the page (A5).
+
+Belongs here: which figures a section shows, and how they read. Keep out: HTML, Markdown, reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from tasks.health import facts as f
+from tasks.health.memory import is_stale, of_kind
+from tasks.health.report import HealthSummary
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table: a cell that is a number stands to the right."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[object, ...], ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the report; `note` stands where there is nothing to show."""
+
+    anchor: str
+    title: str
+    figures: tuple[tuple[str, object], ...] = ()
+    grids: tuple[Grid, ...] = ()
+    note: str = ""
+    plots: tuple[str, ...] = field(default=())
+
+
+def sections(summary: HealthSummary) -> list[Section]:
+    """Return every section in reading order."""
+    server = next(of_kind(summary, f.ServerFacts))
+    return [
+        _maintenance(summary),
+        _storage(summary, server),
+        _memory(summary, server),
+        Section("cache", "Cache", note="No cache is in use yet."),
+        _breakdown(summary, "sessions", "Sessions"),
+        _breakdown(summary, "errors", "Errors", "errors"),
+        _connections(summary, server),
+        _breakdown(summary, "events", "Events", "partitions"),
+    ]
+
+
+def size(value: float) -> str:
+    """Return bytes as people read them."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(value) < 1000:
+            return f"{value:,.0f} {unit}" if unit == "B" else f"{value:,.1f} {unit}"
+        value /= 1000
+    return f"{value:,.1f} TB"
+
+
+def instant(value: datetime | None) -> str:
+    """Return a moment as the report writes it."""
+    return f"{value:%Y-%m-%d %H:%M} UTC" if value else "never"
+
+
+def _maintenance(summary: HealthSummary) -> Section:
+    tables = [(t.table, instant(t.runway_until), len(t.partitions), t.due, t.waiting) for t in of_kind(summary, f.TableFacts)]
+    views = [
+        (v.matview, instant(v.refreshed_at), str(v.stale_after), "stale" if is_stale(summary, v) else "fresh")
+        for v in of_kind(summary, f.MatviewFacts)
+    ]
+    runs = [(w.flow, w.subject, instant(w.last_success), w.newest_outcome) for w in of_kind(summary, f.FlowFacts)]
+    gates = [(g.step, g.subject, g.status, instant(g.decided_at)) for g in of_kind(summary, f.GateFacts)]
+    quarantine = [(q.source, q.reason, q.rows) for q in of_kind(summary, f.QuarantineFacts)]
+    moves = [(m.name, m.phase.replace("_", " "), m.queued_keys, m.open_units) for m in of_kind(summary, f.MigrationFacts)]
+    return Section(
+        "maintenance",
+        "Maintenance",
+        grids=_grids(
+            ("Tables", ("table", "runway until", "partitions", "due", "in grace"), tables),
+            ("Materialized views", ("view", "refreshed", "stale after", "is"), views),
+            ("Flows", ("flow", "on", "last success", "newest run"), runs),
+            ("Gates", ("gate", "on", "verdict", "decided"), gates),
+            ("Migrations", ("migration", "phase", "keys queued", "units open"), moves),
+            ("Quarantine", ("source", "reason", "rows"), quarantine),
+        ),
+        plots=("runway", "quarantined"),
+    )
+
+
+def _storage(summary: HealthSummary, server: f.ServerFacts) -> Section:
+    tables = [(t.table, t.rows, size(t.bytes), len(t.partitions)) for t in of_kind(summary, f.TableFacts)]
+    buckets = [(b.bucket, b.objects, size(b.bytes)) for b in of_kind(summary, f.BucketFacts)]
+    freeze = [(o.kind, o.object, o.xid_age, o.multixact_age) for o in of_kind(summary, f.FreezeFacts)]
+    return Section(
+        "storage",
+        "Storage",
+        (("database", size(server.database_bytes)), ("temporary files since reset", size(server.temp_bytes))),
+        _grids(
+            ("Declared tables", ("table", "rows (estimated)", "with indexes", "partitions"), tables),
+            ("Supabase Storage", ("bucket", "objects", "size"), buckets),
+            ("Distance to wraparound: stops at 2,147,483,648", ("kind", "name", "transaction age", "multixact age"), freeze),
+        ),
+        note="" if buckets else "Supabase Storage is not in this database, or this role may not read storage.objects whole.",
+        plots=("size",),
+    )
+
+
+def _memory(summary: HealthSummary, server: f.ServerFacts) -> Section:
+    ratio = f"{server.hit_ratio:.2%}" if server.hit_ratio is not None else "nothing read yet"
+    figures = (
+        ("shared buffers", size(server.shared_buffers_bytes)),
+        ("read from them", ratio),
+        ("effective cache", size(server.effective_cache_bytes)),
+        ("work memory", size(server.work_mem_bytes)),
+    )
+    tables = [
+        (t.relation, t.rows, size(t.bytes)) if t.exists else (t.relation, "absent", "")
+        for t in of_kind(summary, f.RelationFacts)
+    ]
+    note = "" if tables else "No conversation tables are declared (health.conversations)."
+    return Section("memory", "Memory", figures, _grids(("Conversations", ("table", "rows (estimated)", "size"), tables)), note)
+
+
+def _connections(summary: HealthSummary, server: f.ServerFacts) -> Section:
+    figures = (
+        ("in use", f"{server.connections} of {server.connection_limit}"),
+        ("active", server.active),
+        ("idle", server.idle),
+        ("idle in transaction", server.idle_in_transaction),
+        ("waiting for a lock", server.waiting),
+        ("deadlocks since reset", server.deadlocks),
+    )
+    sessions = [
+        (s.pid, s.role_name or "", s.application or "", s.state or "hidden", instant(s.transaction_since), s.query or "")
+        for s in of_kind(summary, f.SessionFacts)
+    ]
+    slots = [
+        (s.slot, "yes" if s.is_active else "no", s.wal_status or "", size(s.wal_bytes or 0))
+        for s in of_kind(summary, f.SlotFacts)
+    ]
+    prepared = [(p.gid, p.owner, instant(p.prepared_at)) for p in of_kind(summary, f.PreparedFacts)]
+    return Section(
+        "connections",
+        "Connections",
+        figures,
+        _grids(
+            ("Open transactions", ("pid", "role", "application", "state", "since", "query"), sessions),
+            ("Replication slots", ("slot", "is read", "WAL status", "WAL kept"), slots),
+            ("Prepared transactions", ("name", "owner", "prepared"), prepared),
+        ),
+        plots=("connections",),
+    )
+
+
+_STATES = {
+    "absent": "{relation} is declared and does not exist in this database.",
+    "never filled": "{relation} has never been filled: run refresh_matviews.",
+    "not readable": "{relation} cannot be read whole by this role.",
+}
+
+
+def _breakdown(summary: HealthSummary, anchor: str, title: str, *plots: str) -> Section:
+    shown = next((fact for fact in of_kind(summary, f.BreakdownFacts) if fact.section == anchor), None)
+    if shown is None:
+        return Section(anchor, title, note=f"Nothing is declared for this section (health.{anchor}).", plots=plots)
+    if shown.state != "read":
+        return Section(anchor, title, note=_STATES[shown.state].format(relation=shown.relation), plots=plots)
+    grids = _grids((shown.relation, shown.columns, shown.rows))
+    note = "" if shown.rows else f"{shown.relation} holds no rows."
+    return Section(anchor, title, (("in all", shown.total or 0),), grids, note, plots)
+
+
+def _grids(*given: tuple[str, Sequence[str], Iterable[Sequence[object]]]) -> tuple[Grid, ...]:
+    made = (Grid(title, tuple(columns), tuple(tuple(row) for row in rows)) for title, columns, rows in given)
+    return tuple(grid for grid in made if grid.rows)
