@@ -262,7 +262,6 @@ class Health(_Strict):
     connections_percent: int = Field(default=80, ge=1, le=100)
     errors: Breakdown | None = None
     events: Breakdown | None = None
-    sessions: Breakdown | None = None
     conversations: tuple[RelationName, ...] = Field(default=(), description="Tables whose size the section memory shows.")
 
 

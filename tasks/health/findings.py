@@ -91,7 +91,7 @@ def _table(fact: TableFacts, as_of: datetime) -> Iterator[Finding]:
     if fact.default_rows:
         count = "1,000 or more" if fact.default_rows >= 1000 else f"{fact.default_rows}"
         text = f"{count} rows lie in its default partition: no partition can be made where they are, retention never sees them"
-        remedy = "Move them in one transaction: delete … returning, create the partition, insert them again."
+        remedy = f"python -m flows create_partitions --table {fact.table}"
         yield Finding("critical", "default-rows", "partitions", fact.table, text, remedy)
     retire = f"python -m flows enforce_retention --table {fact.table} --safety.apply"
     for name in fact.pending_detach:

@@ -77,7 +77,7 @@ def limits_of(health: Health) -> f.Limits:
 
 def _look(conn: Connection, declaration: Declaration) -> tuple[Present, Rows]:
     """Ask what exists, so that nothing optional can fail the snapshot; MissingRelation before the first migration."""
-    shown = [breakdown.relation for _, breakdown in _breakdowns(declaration.health)]
+    shown = [breakdown.relation for _, breakdown in _breakdowns(declaration)]
     names = [HISTORY, BUCKETS, CRON, *shown, *declaration.health.conversations]
     asked = [("health/present", {"names": names}), ("health/default_partitions", {"tables": _tables(declaration)})]
     where, remedy = f" in the database {conn.info.dbname}", "Run apply_migrations first; nothing was changed."
@@ -91,9 +91,12 @@ def _look(conn: Connection, declaration: Declaration) -> tuple[Present, Rows]:
     return present, defaults
 
 
-def _breakdowns(health: Health) -> list[tuple[f.Shown, Breakdown]]:
+def _breakdowns(declaration: Declaration) -> list[tuple[f.Shown, Breakdown]]:
+    """Return what the three declared sections show; the sink's table of sessions has a known shape."""
+    sink = declaration.sinks.sessions
+    sessions = Breakdown(relation=sink.table, by=("session_state",)) if sink else None
     declared: list[tuple[f.Shown, Breakdown | None]]
-    declared = [("errors", health.errors), ("events", health.events), ("sessions", health.sessions)]
+    declared = [("errors", declaration.health.errors), ("events", declaration.health.events), ("sessions", sessions)]
     return [(section, breakdown) for section, breakdown in declared if breakdown is not None]
 
 
@@ -109,7 +112,8 @@ def _sources(declaration: Declaration) -> str:
 
 def _questions(declaration: Declaration, as_of: datetime, present: Present, defaults: Rows) -> Asked:
     tables = _tables(declaration)
-    subjects = [*declaration.tables, *declaration.matviews, *declaration.migrations]
+    sink = declaration.sinks.sessions
+    subjects = [*declaration.tables, *declaration.matviews, *declaration.migrations, *([sink.table] if sink else [])]
     asked: Asked = {name: (f"health/{name}", {}) for name in _PLAIN}
     asked |= {
         "partitions": ("health/partitions", {"tables": tables}),
@@ -137,7 +141,7 @@ def _optional(declaration: Declaration, present: Present, defaults: Rows) -> Ask
     for key, statement, name in (("buckets", "health/buckets", BUCKETS), ("cron_jobs", "health/cron_jobs", CRON)):
         if name in present and present[name]["is_readable"]:
             asked[key] = (statement, {"relation": Relation.parse(name)})
-    for section, breakdown in _breakdowns(declaration.health):
+    for section, breakdown in _breakdowns(declaration):
         if _state(present.get(breakdown.relation)) == "read":
             asked[f"breakdown {section}"] = ("health/breakdown", _grouping(breakdown))
     for row in defaults:
@@ -185,7 +189,7 @@ def _facts(declaration: Declaration, as_of: datetime, present: Present, answers:
     yield from (f.CronFacts(declared=declared, **row) for row in answers.get("cron_jobs", []))
     quarantined = sum(row["rows"] for row in answers["quarantine"])
     yield from (f.GrowthFacts(r["quarantined"], r["taken_at"], quarantined) for r in answers["growth"])
-    yield from _shown(declaration.health, present, answers)
+    yield from _shown(declaration, present, answers)
 
 
 def _tuples(row: dict[str, Any]) -> dict[str, Any]:
@@ -227,15 +231,15 @@ def _override(toggle: str) -> str | None:
     return None if not value else "true" if value in {"1", "true", "t", "yes", "y", "on"} else "false"
 
 
-def _shown(health: Health, present: Present, answers: Mapping[str, Rows]) -> Iterator[Facts]:
-    for section, breakdown in _breakdowns(health):
+def _shown(declaration: Declaration, present: Present, answers: Mapping[str, Rows]) -> Iterator[Facts]:
+    for section, breakdown in _breakdowns(declaration):
         rows = answers.get(f"breakdown {section}", [])
         columns = (*breakdown.by, *(breakdown.sum or ("rows",)))
         values = tuple(tuple(row[column] for column in columns) for row in rows)
         state = _state(present.get(breakdown.relation))
         total = None if state != "read" else rows[0]["total_of_all"] if rows else 0
         yield f.BreakdownFacts(section, breakdown.relation, state, columns, values, total)
-    for name in health.conversations:
+    for name in declaration.health.conversations:
         found = present.get(name)
         rows_known, size = (max(found["rows"], 0), found["bytes"] or 0) if found else (0, 0)
         yield f.RelationFacts(name, found is not None, rows_known, size)

@@ -164,7 +164,8 @@ _STATES = {
 def _breakdown(summary: HealthSummary, anchor: str, title: str, *plots: str) -> Section:
     shown = next((fact for fact in of_kind(summary, f.BreakdownFacts) if fact.section == anchor), None)
     if shown is None:
-        return Section(anchor, title, note=f"Nothing is declared for this section (health.{anchor}).", plots=plots)
+        where = "sinks.sessions" if anchor == "sessions" else f"health.{anchor}"
+        return Section(anchor, title, note=f"Nothing is declared for this section ({where}).", plots=plots)
     if shown.state != "read":
         return Section(anchor, title, note=_STATES[shown.state].format(relation=shown.relation), plots=plots)
     grids = _grids((shown.relation, shown.columns, shown.rows))

@@ -150,7 +150,7 @@ PLANTED = {
     ("retention-debt", TABLE, "warning"): f"python -m flows enforce_retention --table {TABLE} --safety.apply",
     ("in-grace", TABLE, "info"): "",
     ("default-partition", TABLE, "warning"): "Move its rows out and drop it.",
-    ("default-rows", TABLE, "critical"): "one transaction",
+    ("default-rows", TABLE, "critical"): f"create_partitions --table {TABLE}",
     ("stale-view", VIEW, "warning"): f"python -m flows refresh_matviews --matview {VIEW}",
     ("failed-refresh", VIEW, "warning"): "refresh_matviews",
     ("failed-gate", f"{TABLE} schema", "critical"): "mend the cause",
