@@ -1,6 +1,6 @@
-"""A backfill in a process of its own that dies at a function named on the command line: `module function before|after n`.
+"""A run in a process of its own that dies at a function named on the command line: `module function before|during|after n`.
 
-Belongs here: the process. Keep out: expectations (`test_backfill_kill`). Without arguments it runs to its end.
+Belongs here: the process. Keep out: expectations (`test_backfill_kill`, `test_index_kill`). Without a point it runs to its end.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ import importlib
 import os
 import signal
 import sys
+import threading
 from typing import Any
 
 
 def main(arguments: list[str]) -> None:
-    """Patch the function, say that it begins, and run the backfill that WHAT names."""
+    """Patch the function, say that it begins, and run what WHAT names."""
     what, *point = arguments
     if point:
         _arm(*point)
@@ -24,7 +25,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _arm(module: str, name: str, when: str, number: str) -> None:
-    """Let the `number`th call of the function kill this process, before it does anything or after it returns."""
+    """Let the `number`th call of the function kill this process, before it does anything, within half a second, or after it."""
     home = importlib.import_module(f"tasks.{module}")
     real = getattr(home, name)
     left = int(number)
@@ -34,6 +35,8 @@ def _arm(module: str, name: str, when: str, number: str) -> None:
         left -= 1
         if left == 0 and when == "before":
             os.kill(os.getpid(), signal.SIGKILL)
+        if left == 0 and when == "during":
+            threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGKILL)).start()
         result = real(*args, **kwargs)
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -43,6 +46,23 @@ def _arm(module: str, name: str, when: str, number: str) -> None:
 
 
 def _run(what: str) -> None:
+    if what == "indexes":
+        _rebuild_indexes()
+    else:
+        _backfill(what)
+
+
+def _rebuild_indexes() -> None:
+    from tasks.core.connect import database_now
+    from tasks.core.declaration import read_declaration
+    from tasks.partitions.rebuild import rebuild_indexes_of
+
+    declaration = read_declaration()
+    for table in declaration.tables:
+        rebuild_indexes_of(table, declaration, database_now())
+
+
+def _backfill(what: str) -> None:
     from tasks.core.connect import database_now
     from tasks.core.declaration import read_declaration
     from tasks.migration.backfill import backfill

@@ -465,6 +465,25 @@ def test_two_runs_at_once_are_safe_and_the_second_says_who_is_at_work(app: psyco
     require_healthy(app)
 
 
+def test_a_build_that_waits_for_a_writer_keeps_no_other_writer_waiting(app: psycopg.Connection, dsn: str) -> None:
+    app.execute("create index readings_note on only app.readings (note)")
+    app.execute("set lock_timeout = '300ms'")
+    waiting = (
+        "select count(*) from pg_stat_activity where application_name like 'maintenance rebuild%' and wait_event_type = 'Lock'"
+    )
+    with writing(dsn):
+        runner = threading.Thread(target=rebuild)
+        runner.start()
+        while app.execute(waiting).fetchone() == (0,):
+            app.execute("select pg_sleep(0.05)")
+        app.execute("insert into app.readings values (9000, '2025-08-09 12:00Z', 'k', 'n')")
+        app.execute("update app.readings set note = 'm' where id = 2")
+        app.execute("delete from app.readings where id = 3")
+    runner.join()
+
+    require_healthy(app)
+
+
 def test_a_creation_that_builds_indexes_defers_the_run(app: psycopg.Connection) -> None:
     run(app, "core/try_lock", subject="run:index:app.readings")
 
@@ -527,6 +546,31 @@ def test_the_report_says_each_finding_once_with_what_is_done(app: psycopg.Connec
             if line.startswith("| unused | readings_kind | app.readings | no scan")
         ),
     ]
+
+
+def test_what_the_catalog_does_not_show_at_the_end_is_not_done(
+    app: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.execute("create index readings_note on only app.readings (note)")
+    monkeypatch.setattr(index_build, "complete", lambda *_: 0)
+
+    with pytest.raises(RebuildUnfinished, match=r"app\.readings_note: missing on app\.readings_a: the table has it"):
+        rebuild()
+
+
+def test_an_index_that_waits_for_the_load_is_not_missed_before_the_cutover(app: psycopg.Connection) -> None:
+    source = {"code": 1, "mapping": "m", "time": "at", "aside": "x"}
+    migration = {"why": "w", "owner": "o", "target": TABLE, "span_from": "P1D", "sources": {"l.t": source}}
+    declared = {**BY_KIND, "readings_note": {"columns": "note", "build": "after_load", "why": "w"}}
+    declaration = declare(declared, migrations={"m": migration})
+
+    before = rebuild_indexes_of(TABLE, declaration, AS_OF)
+    app.execute("insert into maintenance.migration (name, target, phase) values ('m', 'app.readings', 'cut_over')")
+    after = rebuild_indexes_of(TABLE, declaration, AS_OF)
+
+    assert isinstance(before, RebuildResult)
+    assert isinstance(after, RebuildResult)
+    assert (before.outcome, after.created) == ("nothing due", ("app.readings_note",))
 
 
 def test_an_undeclared_table_is_refused() -> None:
