@@ -28,7 +28,7 @@ def roll_back(
 
     Args:
         migration: A migration from maintenance.yaml.
-        way: rename: put the tables back. toggle and complete are not there yet.
+        way: rename: put the tables back. toggle: turn the settings row off and leave all else. complete is not there yet.
         safety: Brakes. The default publishes the plan and changes nothing.
     """
     with flow_runtime():

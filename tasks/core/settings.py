@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tasks.core.errors import InvalidDatabaseUrl, InvalidSetting, NoDatabase
@@ -37,8 +37,6 @@ class Settings(BaseSettings):
     maintenance_allow_future: bool = False
     #: Set to 1 by `make demo|serve|test` alone: the only way to an embedded server.
     maintenance_embedded: bool = False
-    #: Overrides the settings row of the same name for this process (M3).
-    use_unified_schema: bool | None = None
     supabase_url: str | None = None
     supabase_service_role_key: SecretStr | None = None
     redis_url: SecretStr | None = None
@@ -59,6 +57,18 @@ def _settings(_environment: frozenset[tuple[str, str]]) -> Settings:
     except ValidationError as error:
         wrong = error.errors(include_input=False)[0]
         raise InvalidSetting(str(wrong["loc"][0]).upper(), wrong["msg"]) from None
+
+
+def switch(name: str) -> bool | None:
+    """Return what the environment says of a toggle whose name the declaration gives, None where it is silent (M3).
+
+    Raises InvalidSetting where it says neither yes nor no.
+    """
+    value = os.environ.get(name, "").strip()
+    try:
+        return TypeAdapter(bool).validate_python(value) if value else None
+    except ValidationError as error:
+        raise InvalidSetting(name, error.errors(include_input=False)[0]["msg"]) from None
 
 
 def database_url() -> str:

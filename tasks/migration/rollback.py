@@ -1,7 +1,7 @@
 """The way back: the legacy tables take their names again, with everything that was written since the cutover (M6).
 
 Belongs here: the plan that a dry run shows, the transaction of a rollback by rename, what it restores.
-Keep out: carrying rows back (`reverse`), the views (`views`). The ways toggle and complete are not there yet.
+Keep out: carrying rows back (`reverse`), the views (`views`). The way complete is not there yet.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from tasks.core.errors import Permanent, UnsuitableRelation
 from tasks.core.ledger import CREATION, RUN, Deferred, Run, enter_unit, run_exclusively, unit
 from tasks.core.names import Relation
 from tasks.core.parameters import Safety
+from tasks.core.settings import switch
 from tasks.core.sqlfiles import fetch, fetch_one, run
 from tasks.migration.cutover import BUDGET_S, LOCK_MS, read_migration
 from tasks.migration.registry import Registered, Source
@@ -41,6 +42,16 @@ class WayMissing(Permanent):
     way: str
 
 
+@dataclass(eq=False)
+class AlreadyRetired(Permanent):
+    """{migration} cannot go back: its legacy tables were archived and dropped. {remedy} Nothing was changed."""
+
+    migration: str
+    remedy: str = (
+        "Their Parquet files and manifests are named in maintenance.retirement; way toggle still turns the toggle off."
+    )
+
+
 @dataclass(frozen=True)
 class Refused:
     """A row of the target that no legacy table takes."""
@@ -56,7 +67,7 @@ class RollbackResult:
     quarantine; `refused_rows` stay in the target alone, the first of them named in `refused`."""
 
     migration: str
-    outcome: Literal["planned", "rolled back", "nothing to roll back"]
+    outcome: Literal["planned", "rolled back", "nothing to roll back", "toggled"]
     writes: dict[str, int] = field(default_factory=dict[str, int])
     waiting: int = 0
     carried: int = 0
@@ -68,6 +79,9 @@ class RollbackResult:
     dependants: tuple[str, ...] = ()
     lock_ms: int = 0
     attempts: int = 0
+    #: The toggle that the way of that name turns off, and whether this process's environment overrides it.
+    toggle: str | None = None
+    overridden: bool = False
 
 
 @dataclass
@@ -104,14 +118,19 @@ def roll_back(
     """Put the legacy tables of migration `name` back under their names; without `safety.apply` say what that would do.
 
     Changes are carried back while the application goes on; then, for moments, ACCESS EXCLUSIVE on the views and on the
-    target, each attempt at most 300 ms. Raises WayMissing, MissingRelation, DependantStays, CarriedAmiss, LockBusy (M6).
+    target, each attempt at most 300 ms. The way toggle changes the settings row alone and locks nothing. Raises
+    WayMissing, AlreadyRetired, MissingRelation, DependantStays, CarriedAmiss, LockBusy (M6).
     """
     policy = declaration.migration(name)
-    if way != "rename":
+    if way not in ("rename", "toggle"):
         raise WayMissing(name, way)
+    if way == "toggle":
+        return _turn_off(name, policy.toggle, is_applied=safety is not None and safety.apply)
 
     def work(started: Run) -> RollbackResult:
         migration = read_migration(name)
+        if migration.phase == "retired":
+            raise AlreadyRetired(name)
         if migration.phase != "cut_over":
             return RollbackResult(name, "nothing to roll back")
         job = _Rollback(started, migration, policy)
@@ -120,6 +139,20 @@ def roll_back(
 
     overdue_after = declaration.flow(FLOW).overdue_after
     return run_exclusively(FLOW, name, work, overdue_after=overdue_after, group=policy.target, flow_run_id=flow_run_id)
+
+
+def _turn_off(name: str, toggle: str, *, is_applied: bool) -> RollbackResult:
+    """Turn the toggle off, whatever the phase and whoever holds the run lock: the quickest way waits for nobody.
+
+    The settings row says when and by whom; no run is recorded.
+    """
+    is_overridden = switch(toggle) is not None
+    with transaction(Kind.READ) as conn:
+        if not fetch_one(conn, "core/setting_on", name=toggle)["is_on"]:
+            return RollbackResult(name, "nothing to roll back", toggle=toggle, overridden=is_overridden)
+        if is_applied:
+            run(conn, "migration/setting_write", name=toggle, value="false")
+    return RollbackResult(name, "toggled" if is_applied else "planned", toggle=toggle, overridden=is_overridden)
 
 
 def _plan(job: _Rollback) -> RollbackResult:

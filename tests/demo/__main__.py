@@ -27,7 +27,7 @@ from tests.demo.stage import Stage, fill, stage
 ROWS, SEED = int(os.environ.get("ROWS") or 200_000), 20251108
 MISSING = (
     "Not there yet: sessions, metadata repair, index rebuilding, restore of a partition, retiring the legacy tables, "
-    "the ways back called toggle and complete."
+    "the way back called complete."
 )
 
 
