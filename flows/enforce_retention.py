@@ -27,7 +27,7 @@ def enforce_retention(
     Each is detached, archived to Parquet and verified from that file, and dropped only after its grace period and only
     while its archive still holds exactly what the table does. Judged by the upper bound alone. A gap, a retention cut by
     more than half or a clock that jumped removes nothing; legal holds are rows of maintenance.hold.
-    Undo: while it waits, attach the detached table again; once it is dropped, load its archive.
+    Undo: run restore_partition, while it waits or once it is dropped.
 
     Args:
         table: A table from maintenance.yaml, as schema.name. Empty means every one that declares a retention.

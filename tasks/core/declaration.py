@@ -121,6 +121,10 @@ class Retention(_Strict):
     grace: Duration = Field(default=timedelta(days=7), description="From archived to dropped.")
     at_most_per_run: int = Field(default=3, ge=1, le=50)
     archive: Literal["parquet", "none"] = "parquet"
+    hold_restored: Duration = Field(default=timedelta(days=30), description="A restored partition stays at least this long.")
+    keep_where: Clause | None = Field(
+        default=None, description="A partition with a row for which this condition is true stays, such as undelivered ones."
+    )
 
 
 class Index(_Strict):

@@ -6,14 +6,12 @@ Keep out: what a unit or a batch does (`copy`, `drain`), and Prefect (`steps` gi
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import psycopg
@@ -21,6 +19,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from tasks.core.connect import Connection, Kind, transaction
 from tasks.core.declaration import Declaration
+from tasks.core.disk import free_bytes
 from tasks.core.errors import MissingRelation
 from tasks.core.ledger import Deferred, Run, run_exclusively
 from tasks.core.names import Relation
@@ -277,16 +276,3 @@ def check_disk(conn: Connection, migration: Registered, measure: Callable[[Conne
         return
     size = fetch_one(conn, "migration/legacy_size", migration=migration.name)["size_bytes"]
     require_disk(migration.name, migration.subject, size, measure(conn), "the server's data directory")
-
-
-def free_bytes(conn: Connection) -> int | None:
-    """Return the free bytes where the server keeps its data, None where this process cannot see it.
-
-    Looks only where the server's own process runs on this machine: a path may exist on both sides of a tunnel.
-    """
-    directory = fetch_one(conn, "migration/data_directory")["data_directory"]
-    try:
-        command = Path(f"/proc/{conn.info.backend_pid}/comm").read_text(encoding="utf-8")
-        return shutil.disk_usage(directory).free if directory and command.startswith("postgres") else None
-    except OSError:
-        return None

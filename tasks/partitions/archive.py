@@ -319,6 +319,7 @@ def _manifest(conn: Connection, job: _Job, written: Any, as_of: datetime) -> str
         **_facts(job, as_of),
         "server_version": conn.info.parameter_status("server_version"),
         "server_version_num": conn.info.server_version,
+        "table_bytes": job.size_bytes,
         **job.figures.as_json(),
         "companions": fields,
         **job.sources,

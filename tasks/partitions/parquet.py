@@ -133,9 +133,18 @@ def _groups(reader: Any) -> Iterator[list[Any]]:
         yield held
 
 
-def read_as_csv(path: Path, fields: Sequence[Field]) -> Iterator[bytes]:
-    """Yield the file's rows as CSV in the table's column order, null as an empty field, text always quoted."""
-    columns = [i for i, field in enumerate(fields) if not field.is_companion]
+def content_bytes(path: Path) -> int:
+    """Return how many bytes a file's columns take before compression."""
+    found = pq.read_metadata(path)
+    return sum(found.row_group(number).total_byte_size for number in range(found.num_row_groups))
+
+
+def read_as_csv(path: Path, fields: Sequence[Field], without: frozenset[str] = frozenset()) -> Iterator[bytes]:
+    """Yield the file's rows as CSV in the table's column order, null as an empty field, text always quoted.
+
+    Columns named by `without` are left out: those that the table computes.
+    """
+    columns = [i for i, field in enumerate(fields) if not field.is_companion and field.name not in without]
     companions = {f.column.name: i for i, f in enumerate(fields) if f.is_companion}
     with pq.ParquetFile(path, pre_buffer=False) as file:
         if file.schema_arrow.names != [field.name for field in fields]:

@@ -31,6 +31,8 @@ from tasks.partitions.create import CreationPlan, CreationResult, ensure_partiti
 from tasks.partitions.creation_text import creation_plan
 from tasks.partitions.rebuild import IndexReport, RebuildResult, rebuild_indexes_of
 from tasks.partitions.rebuild_text import index_report
+from tasks.partitions.restoration_text import restored_text
+from tasks.partitions.restore import Restored, restore
 from tasks.partitions.retention_plan import RetentionPlan
 from tasks.partitions.retire import RetentionResult, retire
 
@@ -99,6 +101,16 @@ def enforce_retention_of(table: str, safety: Safety, as_of: datetime) -> Retenti
         "flow_run_id": flow_run_id(),
     }
     return retire(table, declaration, safety, as_of, require_gate if is_gated else None, _progress(), **hooks)
+
+
+@task(task_run_name="restore {partition}", cache_policy=NO_CACHE, **RETRY)
+def restore_partition_of(table: str, partition: str, as_of: datetime) -> Restored | Deferred:
+    """Attach one partition again, from waiting or from its archive; what became of it is published."""
+    hooks: dict[str, Any] = {"on_progress": _progress(), "flow_run_id": flow_run_id()}
+    result = restore(table, partition, read_declaration(), as_of, **hooks)
+    if isinstance(result, Restored):
+        publish("restore-partition", restored_text(result), title=table)
+    return result
 
 
 def _pass_gate(plan: RetentionPlan, declaration: Declaration) -> None:

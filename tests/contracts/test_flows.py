@@ -25,6 +25,7 @@ SIGNATURES = {
     "apply_migrations": "()",
     "create_partitions": "(table=None, as_of=None)",
     "enforce_retention": "(table=None, safety=Safety(), as_of=None)",
+    "restore_partition": "(table, partition)",
     "rebuild_indexes": "(table=None)",
     "coarsen_partitions": "(table=None, safety=Safety(), as_of=None)",
     "refresh_matviews": "(matview=None, force=False)",

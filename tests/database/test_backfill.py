@@ -11,11 +11,12 @@ import pytest
 
 from tasks.core.connect import Kind, transaction
 from tasks.core.declaration import Declaration
+from tasks.core.disk import free_bytes
 from tasks.core.errors import MissingRelation, NotDeclared, UnsuitableRelation
 from tasks.core.ledger import Deferred, run_exclusively
 from tasks.gates.evidence import collect
 from tasks.migration import copy
-from tasks.migration.backfill import BackfillResult, backfill, copy_bundle, free_bytes, in_threads
+from tasks.migration.backfill import BackfillResult, backfill, copy_bundle, in_threads
 from tasks.migration.backfill_text import backfill_plan, backfill_result
 from tasks.migration.capture import CaptureChanged, capture_on
 from tasks.migration.copy import UnitFailed, register_units
