@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -36,13 +37,35 @@ from tasks.upkeep.sessions import (
     save,
     touch,
 )
+from tests import conftest as shared
+from tests.conftest import SHIPPED_SETS, Server
 from tests.declarations import make_logins, second_declaration
 
 DAY = timedelta(days=1)
 
 
+@pytest.fixture(scope="module")
+def shared_dsn(server: Server) -> Iterator[str]:
+    """Name a migrated database that the tests of this module share, since none of them changes more than two tables."""
+    name = f"sessions_{secrets.token_hex(5)}"
+    with psycopg.connect(server.superuser_dsn, autocommit=True) as admin:
+        shared._create_database(admin, name, shared._template(server, SHIPPED_SETS))
+        yield server.dsn_for(name)
+        shared._drop_database(admin, name)
+
+
 @pytest.fixture
-def conn(database: str) -> Iterator[psycopg.Connection[Any]]:
+def conn(shared_dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[psycopg.Connection[Any]]:
+    """A session in that database, without sessions and runs of other tests."""
+    monkeypatch.setenv("DATABASE_URL", shared_dsn)
+    with runtime(), psycopg.connect(shared_dsn, autocommit=True) as opened:
+        opened.execute("truncate public.sessions; delete from maintenance.run")
+        yield opened
+
+
+@pytest.fixture
+def own(database: str) -> Iterator[psycopg.Connection[Any]]:
+    """A session in a database of this test's own, for it to break."""
     with runtime(), psycopg.connect(database, autocommit=True) as opened:
         yield opened
 
@@ -258,15 +281,15 @@ def test_an_expired_session_can_be_deleted_and_begun_anew(conn: psycopg.Connecti
     ],
 )
 def test_a_table_that_is_not_as_it_must_be_is_one_readable_error(
-    conn: psycopg.Connection[Any], sink: SessionSink, breakage: str, error: type[Exception], words: str
+    own: psycopg.Connection[Any], sink: SessionSink, breakage: str, error: type[Exception], words: str
 ) -> None:
-    conn.execute(breakage.encode())
+    own.execute(breakage.encode())
     with pytest.raises(error, match=words):
         save(sink, "s", {}, version=0)
 
 
-def test_the_run_says_the_same_of_a_missing_column(conn: psycopg.Connection[Any], declaration: Declaration) -> None:
-    conn.execute("alter table public.sessions drop column session_state")
+def test_the_run_says_the_same_of_a_missing_column(own: psycopg.Connection[Any], declaration: Declaration) -> None:
+    own.execute("alter table public.sessions drop column session_state")
     with pytest.raises(UnsuitableRelation, match=r"session_state.*Its columns must be"):
         expire_sessions(declaration, database_now())
 
