@@ -24,6 +24,11 @@ from tasks.core.errors import MaintenanceError
 from tasks.core.settings import database_url
 
 FOLDER = Path(__file__).resolve().parent
+#: What is no flow, since a person gives it at a terminal: where it stands, and what it does.
+COMMANDS = {
+    "approve": ("tasks.migration.approve", "Answer the open approval request of a migration."),
+    "install_automations": ("tasks.health.automations", "Install automations.yaml in Prefect, or bring it up to date."),
+}
 #: Exit codes: 0 done (also deferred), 1 failed, 2 wrong call, 3 waiting for a person.
 WRONG_CALL, WAITING = 2, 3
 
@@ -42,11 +47,12 @@ def _summary(path: Path) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Run one flow, `approve` an open request, or list what there is; returns the exit code."""
+    """Run one flow or one of COMMANDS, or list what there is; returns the exit code."""
     name, rest = (arguments[0].replace("-", "_"), arguments[1:]) if arguments else ("", [])
     flows = list_flows()
-    if name == "approve":
-        return _guarded(lambda: _call(importlib.import_module("tasks.migration.approve").approve, rest, "approve"))
+    if name in COMMANDS:
+        module, _ = COMMANDS[name]
+        return _guarded(lambda: _call(getattr(importlib.import_module(module), name), rest, name))
     if name in flows:
         return _guarded(lambda: _run_flow(name, rest))
     _print_list(flows)
@@ -60,7 +66,8 @@ def _print_list(flows: dict[str, str]) -> None:
     table = Table("flow", "what it does", title="python -m flows <flow> [--help]")
     for name, summary in flows.items():
         table.add_row(name, summary)
-    table.add_row("approve", "Answer the open approval request of a migration.")
+    for name, (_, summary) in COMMANDS.items():
+        table.add_row(name, summary)
     Console().print(table)
 
 
