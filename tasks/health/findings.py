@@ -34,7 +34,9 @@ DAY = timedelta(days=1)
 def find(facts: Iterable[Facts], as_of: datetime, limits: Limits | None = None) -> list[Finding]:
     """Return every finding, the worst first."""
     chosen = limits or Limits()
-    found = [finding for fact in facts for finding in _rules(fact, as_of, chosen)]
+    known = list(facts)
+    found = [finding for fact in known for finding in _rules(fact, as_of, chosen)]
+    found += _quarantine(fact for fact in known if isinstance(fact, QuarantineFacts))
     return sorted(found, key=lambda finding: (ORDER[finding.level], finding.section, finding.object, finding.rule))
 
 
@@ -50,9 +52,6 @@ def _maintenance(fact: Facts, as_of: datetime) -> Iterator[Finding]:
             yield from _table(fact, as_of)
         case MatviewFacts():
             yield from _matview(fact, as_of)
-        case QuarantineFacts():
-            text = f"{fact.rows:,} rows in quarantine: {fact.reason}"
-            yield Finding("info", "quarantine", "quarantine", fact.source, text, "select * from maintenance.quarantine;")
         case GateFacts():
             yield from _gate(fact)
         case MigrationFacts():
@@ -173,6 +172,18 @@ def _flow(fact: FlowFacts, as_of: datetime) -> Iterator[Finding]:
     elif fact.newest_outcome in ("failed", "abandoned"):
         text = f"the newest run of {fact.flow} {fact.newest_outcome}"
         yield Finding("warning", "failed-flow", "flows", name, text, again)
+
+
+def _quarantine(facts: Iterable[QuarantineFacts]) -> Iterator[Finding]:
+    """One finding a source, its reasons with the most rows first."""
+    by_source: dict[str, list[QuarantineFacts]] = {}
+    for fact in sorted(facts, key=lambda fact: -fact.rows):
+        by_source.setdefault(fact.source, []).append(fact)
+    for source, reasons in by_source.items():
+        said = "; ".join(f"{fact.reason} ({fact.rows:,})" for fact in reasons)
+        text = f"{sum(fact.rows for fact in reasons):,} rows in quarantine: {said}"
+        remedy = "select reason, key, legacy_row from maintenance.quarantine order by reason;"
+        yield Finding("info", "quarantine", "quarantine", source, text, remedy)
 
 
 def _index(fact: IndexFacts) -> Iterator[Finding]:

@@ -166,7 +166,7 @@ PLANTED = {
     ("definer-search-path", "app.f()", "warning"): "alter routine app.f() set search_path = '';",
     ("policy-for-everyone", f'{TABLE} "service role"', "critical"): "to service_role",
     ("doubled-by-cron", "pg_cron job 7", "warning"): "select cron.unschedule(7);",
-    ("quarantine", "app.old", "info"): "select * from maintenance.quarantine;",
+    ("quarantine", "app.old", "info"): "from maintenance.quarantine order by reason;",
     ("growing-quarantine", "maintenance.quarantine", "warning"): "order by quarantined_at desc",
     ("migrating", "m", "info"): "python -m flows migrate m",
 }
