@@ -296,13 +296,47 @@ class BreakdownFacts:
     section: Shown
     relation: str
     state: Readable
+    measure: str = "rows"
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[Any, ...], ...] = ()
     total: int | None = None
 
 
+@dataclass(frozen=True)
+class BreakerFacts:
+    """The last state that a process has told of a dependency's breaker."""
+
+    dependency: str
+    address: str
+    state: Literal["closed", "open", "half_open"]
+    failures: int
+    since: datetime
+    reason: str
+    seen_by: str
+
+
+@dataclass(frozen=True)
+class FailureFacts:
+    """A flow run of maintenance itself that failed."""
+
+    occurred_at: datetime
+    flow: str
+    kind: str
+    object: str
+    message: str
+
+
+@dataclass(frozen=True)
+class RefusedFacts:
+    """Failures that the declared sink did not take."""
+
+    failures: int
+    reason: str
+
+
 Facts = (
     TableFacts | MatviewFacts | QuarantineFacts | GrowthFacts | GateFacts | MigrationFacts | FlowFacts | ServerFacts
     | FreezeFacts | VacuumFacts | SessionFacts | PreparedFacts | SlotFacts | IndexFacts | ExposedFacts | DefinerFacts
-    | PolicyFacts | CronFacts | BucketFacts | RelationFacts | BreakdownFacts
+    | PolicyFacts | CronFacts | BucketFacts | RelationFacts | BreakdownFacts | BreakerFacts
+    | FailureFacts | RefusedFacts
 )  # fmt: skip

@@ -14,6 +14,7 @@ from tasks.health import security_rules, server_rules
 from tasks.health.facts import (
     ORDER,
     BreakdownFacts,
+    BreakerFacts,
     CronFacts,
     Facts,
     Finding,
@@ -25,6 +26,7 @@ from tasks.health.facts import (
     MatviewFacts,
     MigrationFacts,
     QuarantineFacts,
+    RefusedFacts,
     TableFacts,
 )
 
@@ -74,6 +76,16 @@ def _more_maintenance(fact: Facts) -> Iterator[Finding]:
             yield from _cron(fact)
         case BreakdownFacts():
             yield from _breakdown(fact)
+        case BreakerFacts() if fact.state != "closed":
+            text = (
+                f"failed {fact.failures} times in a row and is left alone since {fact.since:%Y-%m-%d %H:%M} UTC: {fact.reason}"
+            )
+            remedy = "Mend the dependency; it is asked again by itself."
+            yield Finding("warning", "open-breaker", "connections", f"{fact.dependency} {fact.address}", text, remedy)
+        case RefusedFacts():
+            text = f"{fact.failures} failures of flow runs did not reach the declared sink: {fact.reason}"
+            remedy = "Mend sinks.failures in maintenance.yaml; the next flow run writes them."
+            yield Finding("warning", "refused-failures", "errors", "maintenance.failure", text, remedy)
         case _:
             pass
 

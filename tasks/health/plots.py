@@ -68,4 +68,4 @@ def _partitions(tables: Sequence[TableFacts]) -> Any:
         "table:N", title=None, scale=alt.Scale(range=[UNIFIED, LEGACY, DIFFERENT]), legend=alt.Legend(orient="top")
     )
     x, y = alt.X("lower:T", title=None), alt.Y("rows:Q", title="rows")
-    return alt.Chart(data(values)).mark_bar().encode(x=x, x2="upper:T", y=y, color=colour)
+    return alt.Chart(data(values)).mark_bar().encode(x=x, x2="upper:T", y=y, y2=alt.datum(0), color=colour)

@@ -27,8 +27,8 @@ from tasks.health.findings import find
 
 #: Optional relations of Supabase, of pg_cron, and of parts of maintenance that a database may not have yet.
 BUCKETS, CRON, HISTORY = "storage.objects", "cron.job", "maintenance.health"
-#: How far back trends are drawn, and quarantine is compared.
-TREND, GROWTH = timedelta(days=30), timedelta(days=1)
+#: How far back trends are drawn, quarantine is compared, and failed runs are shown.
+TREND, GROWTH, FAILED = timedelta(days=30), timedelta(days=1), timedelta(days=7)
 
 Present = Mapping[str, Mapping[str, Any]]
 Rows = list[dict[str, Any]]
@@ -116,6 +116,8 @@ def _questions(declaration: Declaration, as_of: datetime, present: Present, defa
     subjects = [*declaration.tables, *declaration.matviews, *declaration.migrations, *([sink.table] if sink else [])]
     asked: Asked = {name: (f"health/{name}", {}) for name in _PLAIN}
     asked |= {
+        "breakers": ("core/list_breakers", {}),
+        "failures": ("health/failures", {"since": as_of - FAILED}),
         "partitions": ("health/partitions", {"tables": tables}),
         "indexes": ("health/indexes", {"tables": tables}),
         "exposed": ("health/exposed", {"sources": _sources(declaration)}),
@@ -132,7 +134,7 @@ def _questions(declaration: Declaration, as_of: datetime, present: Present, defa
 _PLAIN: dict[str, type[Any]] = {
     "server": f.ServerFacts, "freeze": f.FreezeFacts, "vacuum": f.VacuumFacts, "sessions": f.SessionFacts,
     "prepared": f.PreparedFacts, "slots": f.SlotFacts, "definers": f.DefinerFacts, "policies": f.PolicyFacts,
-    "quarantine": f.QuarantineFacts, "gates": f.GateFacts, "migrations": f.MigrationFacts,
+    "quarantine": f.QuarantineFacts, "refused_failures": f.RefusedFacts, "gates": f.GateFacts, "migrations": f.MigrationFacts,
 }  # fmt: skip
 
 
@@ -180,6 +182,8 @@ def _facts(declaration: Declaration, as_of: datetime, present: Present, answers:
         if name != "migrations":
             yield from (kind(**_tuples(row)) for row in answers[name])
     yield from (f.IndexFacts(**row) for row in answers["indexes"])
+    yield from (f.BreakerFacts(**row) for row in answers["breakers"])
+    yield from (f.FailureFacts(**row) for row in answers["failures"])
     yield from (f.ExposedFacts(**_tuples(row)) for row in answers["exposed"])
     yield from _migration_facts(declaration, answers["migrations"])
     yield from (f.MatviewFacts(stale_after=declaration.matviews[r["matview"]].stale_after, **r) for r in answers["matviews"])
@@ -238,7 +242,7 @@ def _shown(declaration: Declaration, present: Present, answers: Mapping[str, Row
         values = tuple(tuple(row[column] for column in columns) for row in rows)
         state = _state(present.get(breakdown.relation))
         total = None if state != "read" else rows[0]["total_of_all"] if rows else 0
-        yield f.BreakdownFacts(section, breakdown.relation, state, columns, values, total)
+        yield f.BreakdownFacts(section, breakdown.relation, state, columns[len(breakdown.by)], columns, values, total)
     for name in declaration.health.conversations:
         found = present.get(name)
         rows_known, size = (max(found["rows"], 0), found["bytes"] or 0) if found else (0, 0)

@@ -6,12 +6,15 @@ Belongs here: which figures a section shows, and how they read. Keep out: HTML, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from tasks.health import facts as f
 from tasks.health.memory import is_stale, of_kind
 from tasks.health.report import HealthSummary
+
+#: So many tables are shown beside the databases; all that are read are judged.
+OLDEST_TABLES = 3
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ def sections(summary: HealthSummary) -> list[Section]:
         _memory(summary, server),
         Section("cache", "Cache", note="No cache is in use yet."),
         _breakdown(summary, "sessions", "Sessions"),
-        _breakdown(summary, "errors", "Errors", "errors"),
+        _errors(summary),
         _connections(summary, server),
         _breakdown(summary, "events", "Events", "partitions"),
     ]
@@ -92,7 +95,9 @@ def _maintenance(summary: HealthSummary) -> Section:
 def _storage(summary: HealthSummary, server: f.ServerFacts) -> Section:
     tables = [(t.table, t.rows, size(t.bytes), len(t.partitions)) for t in of_kind(summary, f.TableFacts)]
     buckets = [(b.bucket, b.objects, size(b.bytes)) for b in of_kind(summary, f.BucketFacts)]
-    freeze = [(o.kind, o.object, o.xid_age, o.multixact_age) for o in of_kind(summary, f.FreezeFacts)]
+    aged = list(of_kind(summary, f.FreezeFacts))
+    shown = [o for o in aged if o.kind == "database"] + [o for o in aged if o.kind == "table"][:OLDEST_TABLES]
+    freeze = [(o.kind, o.object, o.xid_age, o.multixact_age) for o in shown]
     return Section(
         "storage",
         "Storage",
@@ -140,6 +145,10 @@ def _connections(summary: HealthSummary, server: f.ServerFacts) -> Section:
         (s.slot, "yes" if s.is_active else "no", s.wal_status or "", size(s.wal_bytes or 0))
         for s in of_kind(summary, f.SlotFacts)
     ]
+    breakers = [
+        (b.dependency, b.address, b.state.replace("_", " "), b.failures, instant(b.since), b.seen_by)
+        for b in of_kind(summary, f.BreakerFacts)
+    ]
     prepared = [(p.gid, p.owner, instant(p.prepared_at)) for p in of_kind(summary, f.PreparedFacts)]
     return Section(
         "connections",
@@ -148,12 +157,15 @@ def _connections(summary: HealthSummary, server: f.ServerFacts) -> Section:
         _grids(
             ("Open transactions", ("pid", "role", "application", "state", "since", "query"), sessions),
             ("Replication slots", ("slot", "is read", "WAL status", "WAL kept"), slots),
+            ("Breakers", ("dependency", "address", "state", "failures", "since", "seen by"), breakers),
             ("Prepared transactions", ("name", "owner", "prepared"), prepared),
         ),
         plots=("connections",),
     )
 
 
+#: As many as the statement reads.
+MOST_GROUPS = 20
 _STATES = {
     "absent": "{relation} is declared and does not exist in this database.",
     "never filled": "{relation} has never been filled: run refresh_matviews.",
@@ -169,8 +181,18 @@ def _breakdown(summary: HealthSummary, anchor: str, title: str, *plots: str) -> 
     if shown.state != "read":
         return Section(anchor, title, note=_STATES[shown.state].format(relation=shown.relation), plots=plots)
     grids = _grids((shown.relation, shown.columns, shown.rows))
-    note = "" if shown.rows else f"{shown.relation} holds no rows."
-    return Section(anchor, title, (("in all", shown.total or 0),), grids, note, plots)
+    note = f"The {MOST_GROUPS} largest groups." if len(shown.rows) == MOST_GROUPS else ""
+    note = note if shown.rows else f"{shown.relation} holds no rows."
+    return Section(anchor, title, ((f"{shown.measure} in all".replace("_", " "), shown.total or 0),), grids, note, plots)
+
+
+def _errors(summary: HealthSummary) -> Section:
+    """The declared errors of the application, then the failed runs of maintenance itself."""
+    section = _breakdown(summary, "errors", "Errors", "errors")
+    failures = [(x.occurred_at, x.flow, x.kind, x.object, x.message) for x in of_kind(summary, f.FailureFacts)]
+    rows = [(instant(at), *rest) for at, *rest in failures]
+    grids = _grids(("Failed flow runs of the last 7 days", ("at", "flow", "kind", "object", "message"), rows))
+    return replace(section, grids=(*section.grids, *grids))
 
 
 def _grids(*given: tuple[str, Sequence[str], Iterable[Sequence[object]]]) -> tuple[Grid, ...]:

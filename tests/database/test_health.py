@@ -134,6 +134,10 @@ PLANTING = [
     """insert into maintenance.run (flow, subject, outcome, started_at, ended_at)
     values ('create_partitions', 'app.readings', 'completed', now() - interval '3 days', now() - interval '3 days'),
     ('create_partitions', 'app.quiet', 'failed', now(), now())""",
+    """insert into maintenance.failure (occurred_at, kind, object, message, flow, flow_run_id, refused, refused_at)
+    values (now(), 'permanent', 'app.readings', 'it broke', 'create_partitions', 'r', 'no such column', now())""",
+    """insert into maintenance.breaker (dependency, address, state, failures, since, reason, seen_by)
+    values ('redis', 'cache:6379', 'open', 5, now(), 'refused', 'a:1'), ('storage', 's', 'closed', 0, now(), '', 'a:1')""",
     "alter table app.p1 disable row level security",
     "grant select on app.totals to authenticated",
     "create view app.open as select * from app.readings; revoke all on app.open from anon, service_role",
@@ -157,6 +161,8 @@ PLANTED = {
     ("warned-gate", f"{TABLE} retention", "info"): "",
     ("overdue-flow", f"create_partitions {TABLE}", "critical"): "python -m flows create_partitions",
     ("failed-flow", f"create_partitions {QUIET}", "warning"): "python -m flows create_partitions",
+    ("refused-failures", "maintenance.failure", "warning"): "sinks.failures",
+    ("open-breaker", "redis cache:6379", "warning"): "asked again by itself",
     ("unsecured-partition", "app.p1", "warning"): "alter table app.p1 enable row level security;",
     ("unsecured-partition", "app.p0", "critical"): "revoke all on app.p0 from anon, authenticated;",
     ("unsecured-partition", "app.d", "critical"): "enable row level security",
@@ -185,6 +191,7 @@ def test_every_planted_fault_is_found_with_its_remedy_and_nothing_else(dsn: str)
     assert not wrong
     sections = {name.split(" ", 1)[0] for _, name, _ in findings}
     assert SHORT in sections
+    assert "| it broke |" in describe(report(declaration))
     assert describe(report(declaration)).count("\n| critical |") == sum(level == "critical" for _, _, level in PLANTED)
 
 

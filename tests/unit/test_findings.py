@@ -7,8 +7,19 @@ from typing import Any
 
 import pytest
 
-from tasks.health.facts import Finding, FlowFacts, GateFacts, MatviewFacts, MigrationFacts, QuarantineFacts, TableFacts
+from tasks.health.facts import (
+    Finding,
+    FlowFacts,
+    GateFacts,
+    MatviewFacts,
+    MigrationFacts,
+    QuarantineFacts,
+    ServerFacts,
+    SlotFacts,
+    TableFacts,
+)
 from tasks.health.findings import find
+from tasks.health.verdict import Unhealthy, refuse
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -82,6 +93,53 @@ def test_a_gate_counts_by_its_newest_verdict(status: str, levels: list[str]) -> 
 def test_quarantine_and_an_open_migration_are_told() -> None:
     facts = [QuarantineFacts("a.b", "event time is null", 3), MigrationFacts("m", "capturing", 10, 2)]
     assert {f.section for f in find(facts, NOW)} == {"quarantine", "migration"}
+
+
+def test_the_reasons_of_a_source_are_one_finding_the_most_rows_first() -> None:
+    facts = [QuarantineFacts("a.b", "few", 3), QuarantineFacts("a.b", "many", 4_000), QuarantineFacts("a.c", "few", 1)]
+    assert [f.text for f in find(facts, NOW)] == [
+        "4,003 rows in quarantine: many (4,000); few (3)",
+        "1 rows in quarantine: few (1)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("slot", "found"),
+    [
+        (SlotFacts("s", True, "reserved", 0), []),
+        (SlotFacts("s", True, "extended", 11 * 2**30), [("warning", "slow-slot")]),
+        (SlotFacts("s", False, "reserved", None), [("warning", "idle-slot")]),
+        (SlotFacts("s", False, "reserved", 10 * 2**30), [("critical", "idle-slot")]),
+        (SlotFacts("s", True, "lost", None), [("critical", "lost-slot")]),
+        (SlotFacts("s", False, "unreserved", 0), [("critical", "lost-slot")]),
+    ],
+)
+def test_a_slot_is_judged_by_its_reader_and_by_what_is_kept_for_it(slot: SlotFacts, found: list[tuple[str, str]]) -> None:
+    assert [(f.level, f.rule) for f in find([slot], NOW)] == found
+
+
+def test_connections_are_critical_only_when_hardly_one_is_left() -> None:
+    assert [find([server(n)], NOW) for n in (0, 79)] == [[], []]
+    assert [only(server(n)).level for n in (80, 94, 95, 100)] == ["warning", "warning", "critical", "critical"]
+
+
+def server(connections: int) -> ServerFacts:
+    numbers = dict.fromkeys(("database_bytes", "shared_buffers_bytes", "effective_cache_bytes", "work_mem_bytes"), 1)
+    counts = dict.fromkeys(("deadlocks", "temp_bytes", "active", "idle", "idle_in_transaction", "waiting"), 0)
+    return ServerFacts(
+        database="d", role_name="r", version="18", sees_sessions=True, hit_ratio=None, is_vacuumed=True,
+        connections=connections, connection_limit=100, **numbers, **counts,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("fail_at", "fails"), [("critical", False), ("warning", True), ("info", True), ("never", False)])
+def test_the_declared_level_decides_what_fails_the_run(fail_at: Any, *, fails: bool) -> None:
+    findings = find([MatviewFacts("a.v", None, DAY, None)], NOW)
+    if fails:
+        with pytest.raises(Unhealthy, match=r"a.v: has never been filled \(python -m flows refresh_matviews --matview a.v\)"):
+            refuse(findings, fail_at)
+    else:
+        refuse(findings, fail_at)
 
 
 def test_a_flow_without_a_success_for_too_long_is_critical() -> None:
