@@ -91,7 +91,8 @@ def _install(client: SyncPrefectClient, automation: AutomationCore) -> Installed
         client.delete_automation(double.id)
     if _plain(kept) == _plain(automation) and not doubles:
         return Installed(automation.name, "unchanged")
-    client.update_automation(kept.id, automation.model_copy(update={"enabled": kept.enabled}))
+    is_enabled = all(one.enabled for one in present)
+    client.update_automation(kept.id, automation.model_copy(update={"enabled": is_enabled}))
     return Installed(automation.name, "updated")
 
 
