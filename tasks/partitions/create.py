@@ -27,6 +27,7 @@ from tasks.partitions.bounds import Bounds
 from tasks.partitions.catalog import list_partitions, read_parent
 from tasks.partitions.default_rows import count_rows, default_of, move_rows
 from tasks.partitions.indexes import IndexResult, Phase, ensure_indexes
+from tasks.partitions.left_out import NOTHING, LeftOut, list_pending, read_left_out
 from tasks.partitions.partition import Parent, Partition
 from tasks.partitions.plan import FOREVER, Create, Wanted, covered_until, plan_creation
 
@@ -73,22 +74,26 @@ class CreationPlan:
     as_of: datetime
     creates: tuple[Create, ...]
     statements: tuple[str, ...]
-    #: Publications that name partitions one by one, so that these will not be in them.
-    not_published: tuple[str, ...] = ()
+    #: What the new ones will lack that their siblings have.
+    left_out: LeftOut = NOTHING
+    #: Partitions whose detach was interrupted: their rows are hidden, and creation leaves them alone.
+    pending: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class CreationResult:
     """What was made for one table; `runway_until` is the unbroken end of its partitions, None where it is open.
 
-    `not_published` are publications that name partitions one by one: what was made is not in them until somebody adds it.
+    `left_out` is what the new ones lack that their siblings have, empty where none was made; `pending` are partitions whose
+    detach was interrupted, which enforce_retention finishes.
     """
 
     table: str
     created: tuple[Create, ...]
     runway_until: datetime | None
     indexes: tuple[IndexResult, ...] = ()
-    not_published: tuple[str, ...] = ()
+    left_out: LeftOut = NOTHING
+    pending: tuple[str, ...] = ()
     outcome: Literal["completed"] = "completed"
 
 
@@ -151,17 +156,21 @@ def _ensure(job: _Job, declaration: Declaration, on_plan: OnPlan | None) -> Crea
     planned = plan_creation(job.relation, job.wanted, observed.existing, observed.registered, observed.taken)
     creates = _with_default_rows(observed, planned)
     if on_plan:
-        on_plan(_explained(job, observed.parent, creates))
+        on_plan(_explained(job, observed, creates))
     _create_all(job, observed, creates)
     until = _proven_runway(job)
     indexes = indexes if is_empty else _declared_indexes(job, declaration)
-    left_out = _silent_publications(observed.parent) if creates else ()
-    return CreationResult(str(job.relation), tuple(creates), None if until == FOREVER else until, tuple(indexes), left_out)
+    runway = None if until == FOREVER else until
+    lacking = (_left_out(observed.parent, creates), list_pending(observed.existing))
+    return CreationResult(str(job.relation), tuple(creates), runway, tuple(indexes), *lacking)
 
 
-def _silent_publications(parent: Parent) -> tuple[str, ...]:
+def _left_out(parent: Parent, creates: Sequence[Create]) -> LeftOut:
+    """Nothing is left out where nothing is made."""
+    if not creates:
+        return NOTHING
     with transaction(Kind.READ) as conn:
-        return tuple(row["publication"] for row in fetch(conn, "partitions/silent_publications", parent=parent.oid))
+        return read_left_out(conn, parent)
 
 
 def _wanted(policy: Table, as_of: datetime) -> Wanted:
@@ -205,7 +214,8 @@ def _said(instant: datetime) -> str:
     return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def _explained(job: _Job, parent: Parent, creates: Sequence[Create]) -> CreationPlan:
+def _explained(job: _Job, observed: _Observed, creates: Sequence[Create]) -> CreationPlan:
+    parent = observed.parent
     with transaction(Kind.READ) as conn:
         indexes = fetch(conn, "partitions/list_parent_indexes", parent=parent.oid)
     statements: list[sql.Composed] = []
@@ -215,7 +225,8 @@ def _explained(job: _Job, parent: Parent, creates: Sequence[Create]) -> Creation
         statements += build.finish_statements(indexes, partition)
         statements += build.attach_statements(parent, partition, create.lower, create.upper)
     texts = tuple(statement.as_string(None) for statement in statements)
-    return CreationPlan(str(job.relation), job.wanted.as_of, tuple(creates), texts, _silent_publications(parent))
+    lacking = (_left_out(parent, creates), list_pending(observed.existing))
+    return CreationPlan(str(job.relation), job.wanted.as_of, tuple(creates), texts, *lacking)
 
 
 def _create_all(job: _Job, observed: _Observed, creates: Sequence[Create]) -> None:
@@ -287,7 +298,7 @@ def _proven_runway(job: _Job) -> datetime:
     until = covered_until(wanted.as_of, observed.existing, observed.registered)
     if until >= wanted.until:
         return until
-    pending = [str(p.relation) for p in observed.existing if p.is_pending_detach]
+    pending = list_pending(observed.existing)
     finalize = f"the detach of {', '.join(pending)} is pending and has to be finalized"
     reason = finalize if pending else "a partition is missing after it"
     raise RunwayShort(str(job.relation), _said(until), _said(wanted.until), reason)

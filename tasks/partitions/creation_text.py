@@ -15,13 +15,15 @@ def creation_plan(plan: CreationPlan) -> str:
     """Return what will be made, why, and the SQL for it."""
     head = f"### {plan.table} as of {_show(plan.as_of)}"
     if not plan.creates:
-        return f"{head}\n\nNothing is due: the runway is long enough and has no gap."
+        return f"{head}\n\nNothing is due: the runway is long enough and has no gap.{_pending(plan)}"
     lines = [f"| {c.name} | {_show(c.lower)} | {_show(c.upper)} | {_why(c)} |" for c in plan.creates[:MOST_SHOWN]]
     rest = len(plan.creates) - len(lines)
     lines += [f"| … and {rest:,} more | | {_show(plan.creates[-1].upper)} | |"] if rest else []
     table = "\n".join(["| partition | from | to | why |", "|---|---|---|---|", *lines])
     statements = ";\n".join(plan.statements)
-    return f"{head}\n\n{table}{_left_out(plan)}\n\nEach in a transaction of its own:\n\n```sql\n{statements};\n```"
+    return (
+        f"{head}\n\n{table}{_left_out(plan)}{_pending(plan)}\n\nEach in a transaction of its own:\n\n```sql\n{statements};\n```"
+    )
 
 
 def _why(create: Create) -> str:
@@ -30,10 +32,21 @@ def _why(create: Create) -> str:
 
 
 def _left_out(plan: CreationPlan) -> str:
-    if not plan.not_published:
+    left_out, text = plan.left_out, ""
+    if left_out.publications:
+        names = ", ".join(left_out.publications)
+        text += f"\n\nNot in {names}, which names partitions one by one: add them, or publish {plan.table} itself."
+    if left_out.objects:
+        lines = "\n".join(f"- {one}" for one in left_out.objects)
+        text += f"\n\nWithout what stands on partitions alone; declare it on {plan.table} where it is meant for all:\n\n{lines}"
+    return text
+
+
+def _pending(plan: CreationPlan) -> str:
+    if not plan.pending:
         return ""
-    names = ", ".join(plan.not_published)
-    return f"\n\nNot in {names}, which names partitions one by one: add them, or publish {plan.table} itself."
+    names = ", ".join(plan.pending)
+    return f"\n\nThe detach of {names} is pending: its rows are hidden until enforce_retention finishes it. It is left alone."
 
 
 def _show(instant: datetime) -> str:

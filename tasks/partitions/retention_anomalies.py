@@ -85,7 +85,7 @@ def require_no_anomaly(
     if reason and accepts != "clock":
         raise ClockJumped(plan.table, reason)
     if plan.removals:
-        require_no_gap(plan.table, candidates, retired)
+        require_no_gap(plan.table, candidates, retired, since=plan.oldest_kept, until=plan.as_of + ahead)
 
 
 def _clock_reason(
@@ -103,15 +103,26 @@ def _clock_reason(
     return None
 
 
-def require_no_gap(table: str, candidates: Iterable[Candidate], retired: Iterable[Bounds]) -> None:
-    """Raise PartitionGap for the first range between two attached partitions that no partition holds or held."""
+def require_no_gap(
+    table: str,
+    candidates: Iterable[Candidate],
+    retired: Iterable[Bounds],
+    *,
+    since: datetime = NEVER,
+    until: datetime = FOREVER,
+) -> None:
+    """Raise PartitionGap for the first range between two attached partitions that no partition holds or held.
+
+    Ranges that end by `since` or begin at `until` or later do not count: creation fills none that is past its retention or
+    past the runway, so they would block retention for ever.
+    """
     bounds = [(c.lower or NEVER, c.upper or FOREVER) for c in candidates if not c.is_default]
     attached = [(c.lower or NEVER, c.upper or FOREVER) for c in candidates if c.state == "attached" and not c.is_default]
     if not attached:
         return
     reached, last = min(attached)[0], max(upper for _, upper in attached)
     for lower, upper in sorted([*bounds, *retired]):
-        if reached < lower < last:
+        if reached < lower < last and lower > since and reached < until:
             raise PartitionGap(table, reached, lower)
         reached = max(reached, upper)
 

@@ -48,6 +48,7 @@ def observe(conn: Connection, table: Relation, partitioning: Partitioning) -> Ob
     candidates = tuple(Candidate(**{name: row[name] for name in _FIELDS}) for row in rows)
     memory = fetch_one(conn, "partitions/read_retention", relation=str(table))
     now: datetime = memory.pop("now")
+    foreign = frozenset(row["name"] for row in fetch(conn, "partitions/list_foreign", parent_oid=parent.oid))
     retired = fetch(conn, "partitions/list_retired_bounds", parent=str(table), parent_oid=parent.oid)
     return Observed(
         parent,
@@ -58,7 +59,7 @@ def observe(conn: Connection, table: Relation, partitioning: Partitioning) -> Ob
         retired=tuple((row["lower"], row["upper"]) for row in retired),
         last=LastRun(**memory) if memory["keep"] is not None else None,
         now=now,
-        newest_rows=_newest_rows(conn, candidates),
+        newest_rows=_newest_rows(conn, candidates, foreign),
     )
 
 
@@ -67,10 +68,15 @@ def list_holds(conn: Connection, table: Relation) -> tuple[Hold, ...]:
     return tuple(Hold(**row) for row in fetch(conn, "partitions/list_holds", relation=str(table)))
 
 
-def _newest_rows(conn: Connection, candidates: Iterable[Candidate]) -> Bounds | None:
-    """Look from the newest partition down to one that has a row: near enough to judge a clock by, and no scan."""
+def _newest_rows(conn: Connection, candidates: Iterable[Candidate], foreign: frozenset[str]) -> Bounds | None:
+    """Look from the newest partition down to one that has a row: near enough to judge a clock by, and no scan.
+
+    A foreign table is not read, since its server may be away; behind one nothing is known any more.
+    """
     attached = [c for c in candidates if c.state == "attached" and not c.is_default]
     for candidate in sorted(attached, key=lambda c: c.upper or FOREVER, reverse=True):
+        if candidate.name in foreign:
+            return None
         if fetch_one(conn, "partitions/has_row", partition=Relation.parse(candidate.name))["has_row"]:
             return candidate.lower or NEVER, candidate.upper or FOREVER
     return None

@@ -628,7 +628,7 @@ def test_a_publication_of_single_partitions_is_told_that_the_new_ones_are_not_in
     result = ensure_partitions(str(READINGS), declare(ahead="P5D"), AS_OF, on_plan=plans.append)
 
     assert isinstance(result, CreationResult)
-    assert result.not_published == ("parts",)
+    assert result.left_out.publications == ("parts",)
     assert "Not in parts, which names partitions one by one" in creation_plan(plans[0])
 
 

@@ -239,10 +239,28 @@ def test_a_healthy_table_is_no_anomaly() -> None:
 
 def test_a_gap_is_named() -> None:
     candidates = days(120)
-    del candidates[5]
-    with pytest.raises(PartitionGap, match="2025-07-10 00:00:00") as error:
+    del candidates[40]
+    with pytest.raises(PartitionGap, match="2025-08-14 00:00:00") as error:
         anomaly(candidates)
     assert error.value.upper - error.value.lower == DAY
+
+
+def test_a_gap_that_creation_does_not_fill_is_no_anomaly() -> None:
+    """Past its retention nobody misses it, past the runway nobody needs it yet; each would block removals for ever."""
+    old = days(120)
+    del old[5]
+    anomaly(old)
+    anomaly([*days(140, AS_OF + 20 * DAY), partition(AS_OF + 40 * DAY)])
+
+
+def test_a_gap_at_the_edge_of_the_retention_or_of_the_runway_is_one() -> None:
+    first_kept = next(n for n, one in enumerate(days(120)) if one.lower == AS_OF - KEEP)
+    edge, runway = days(120), [*days(120), partition(AS_OF + 14 * DAY), partition(AS_OF + 20 * DAY)]
+    del edge[first_kept]
+    with pytest.raises(PartitionGap):
+        anomaly(edge)
+    with pytest.raises(PartitionGap):
+        anomaly(runway)
 
 
 def test_what_retention_itself_has_removed_is_no_gap() -> None:
