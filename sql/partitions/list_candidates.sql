@@ -17,7 +17,34 @@ select
     case
         when p.relation_oid is not null and not p.is_default and not p.is_leaf
             then 'it is partitioned itself or a foreign table; remove it by hand'
-        when p.relation_oid is not null then ''
+        when p.relation_oid is not null then coalesce(
+            (
+                select format('the publication %%I names it; take it out of there first', b.pubname)
+                from pg_catalog.pg_publication_rel as y
+                inner join pg_catalog.pg_publication as b on y.prpubid = b.oid
+                where y.prrelid = p.relation_oid
+                order by b.pubname
+                limit 1
+            ),
+            (
+                select format('%%s reads it by its name; let that read the table instead', w.ev_class::regclass)
+                from pg_catalog.pg_depend as d
+                inner join pg_catalog.pg_rewrite as w on d.objid = w.oid
+                where
+                    d.classid = 'pg_catalog.pg_rewrite'::regclass and d.refclassid = 'pg_catalog.pg_class'::regclass
+                    and d.refobjid = p.relation_oid and w.ev_class <> p.relation_oid
+                order by w.ev_class
+                limit 1
+            ),
+            (
+                select format('the foreign key %%I of %%s references it by its name; drop that first', k.conname, k.conrelid::regclass)
+                from pg_catalog.pg_constraint as k
+                where k.contype = 'f' and k.confrelid = p.relation_oid and k.conparentid = 0
+                order by k.conname
+                limit 1
+            ),
+            ''
+        )
         when c.oid is null then 'its table is gone'
         when n.nspname || '.' || c.relname <> r.partition
             then format('its table is called %%s.%%s now; give it back its name', n.nspname, c.relname)
@@ -34,4 +61,4 @@ full join (
 left join pg_catalog.pg_class as c on r.partition_oid = c.oid
 left join pg_catalog.pg_namespace as n on c.relnamespace = n.oid
 left join pg_catalog.pg_inherits as i on c.oid = i.inhrelid
-order by 3 nulls first, 1
+order by lower nulls first, name

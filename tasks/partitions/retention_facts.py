@@ -6,13 +6,16 @@ Belongs here: reading it. Keep out: judging it (`retention_plan`) and changing a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+
+import psycopg
 
 from tasks.core.connect import Connection
 from tasks.core.declaration import Partitioning
+from tasks.core.errors import UnsuitableRelation
 from tasks.core.names import Relation
-from tasks.core.sqlfiles import fetch, fetch_one
+from tasks.core.sqlfiles import fetch, fetch_one, trusted
 from tasks.partitions.catalog import read_parent
 from tasks.partitions.partition import Parent
 from tasks.partitions.retention_anomalies import LastRun
@@ -38,14 +41,25 @@ class Observed:
     newest_rows: Bounds | None
 
 
-def observe(conn: Connection, table: Relation, partitioning: Partitioning) -> Observed:
+@dataclass(frozen=True)
+class Undelivered:
+    """What the declaration keeps in spite of its age: a partition with such a row stays; asked of what ends by then."""
+
+    condition: str
+    oldest_kept: datetime
+
+
+def observe(conn: Connection, table: Relation, partitioning: Partitioning, undelivered: Undelivered | None = None) -> Observed:
     """Read everything that a plan depends on.
 
-    Locks: ACCESS SHARE on the newest partitions, down to one that has a row. Raises what `read_parent` does.
+    Locks: ACCESS SHARE on the newest partitions, down to one that has a row, and on those asked for `undelivered` rows.
+    Raises what `read_parent` does, and UnsuitableRelation where the server refuses the condition.
     """
     parent = read_parent(conn, table, partitioning.by)
     rows = fetch(conn, "partitions/list_candidates", parent=str(table), parent_oid=parent.oid)
     candidates = tuple(Candidate(**{name: row[name] for name in _FIELDS}) for row in rows)
+    if undelivered is not None:
+        candidates = tuple(_kept(conn, table, candidate, undelivered) for candidate in candidates)
     memory = fetch_one(conn, "partitions/read_retention", relation=str(table))
     now: datetime = memory.pop("now")
     foreign = frozenset(row["name"] for row in fetch(conn, "partitions/list_foreign", parent_oid=parent.oid))
@@ -61,6 +75,20 @@ def observe(conn: Connection, table: Relation, partitioning: Partitioning) -> Ob
         now=now,
         newest_rows=_newest_rows(conn, candidates, foreign),
     )
+
+
+def _kept(conn: Connection, table: Relation, candidate: Candidate, undelivered: Undelivered) -> Candidate:
+    """Give a partition that may go an obstacle where it holds such a row; one that has left already is asked again."""
+    is_old = candidate.upper is not None and candidate.upper <= undelivered.oldest_kept
+    if candidate.is_default or candidate.obstacle or candidate.state == "pending" or not is_old:
+        return candidate
+    partition, condition = Relation.parse(candidate.name), trusted(undelivered.condition)
+    try:
+        found = fetch_one(conn, "partitions/has_kept_row", partition=partition, condition=condition)["has_row"]
+    except psycopg.ProgrammingError as error:
+        reason = f"its keep_where is refused by the server: {error.diag.message_primary}"
+        raise UnsuitableRelation(str(table), reason, "Correct it in the declaration; nothing was removed.") from error
+    return replace(candidate, obstacle=f"it holds rows that keep_where keeps: {undelivered.condition}") if found else candidate
 
 
 def list_holds(conn: Connection, table: Relation) -> tuple[Hold, ...]:

@@ -40,7 +40,7 @@ from tasks.partitions.detach import (
 )
 from tasks.partitions.drop import Dropping, drop_partition
 from tasks.partitions.retention_anomalies import require_no_anomaly, require_not_future
-from tasks.partitions.retention_facts import Observed, observe
+from tasks.partitions.retention_facts import Observed, Undelivered, observe
 from tasks.partitions.retention_plan import (
     Archive,
     Debt,
@@ -193,11 +193,17 @@ def _policy(table: str, declared: DeclaredTable, safety: Safety) -> Policy:
 
 def _only_plan(table: Relation, declared: DeclaredTable, policy: Policy, as_of: datetime, on_plan: OnPlan) -> RetentionResult:
     with transaction(Kind.READ) as conn:
-        seen = observe(conn, table, declared.partitioning)
+        seen = _observe(conn, table, declared, as_of)
     plan = plan_retention(str(table), seen.candidates, policy, seen.holds, as_of)
     text = text_of(plan, statements_of(plan, seen)) + _refusal(plan, seen, declared)
     on_plan(plan, text)
     return RetentionResult(str(table), applied=False, lines=tuple(text.split("\n")), debt=plan.debt)
+
+
+def _observe(conn: Connection, table: Relation, declared: DeclaredTable, as_of: datetime) -> Observed:
+    kept = declared.retention
+    undelivered = Undelivered(kept.keep_where, as_of - kept.keep) if kept and kept.keep_where else None
+    return observe(conn, table, declared.partitioning, undelivered)
 
 
 def statements_of(plan: RetentionPlan, seen: Observed) -> list[str]:
@@ -251,10 +257,10 @@ def _apply(work: _Work) -> RetentionResult | Deferred:
 def _look(work: _Work) -> tuple[Observed, RetentionPlan]:
     """Believe the catalog, look at everything again, and plan what is left, without what has failed in this run."""
     with unit(work.started) as conn:
-        seen = observe(conn, work.table, work.declared.partitioning)
+        seen = _observe(conn, work.table, work.declared, work.as_of)
         memory = {"parent": str(work.table), "parent_oid": seen.parent.oid, "as_of": work.as_of}
         if fetch(conn, "partitions/believe_catalog", **memory):
-            seen = observe(conn, work.table, work.declared.partitioning)
+            seen = _observe(conn, work.table, work.declared, work.as_of)
     begun = frozenset(work.begun)
     plan = plan_retention(str(work.table), seen.candidates, work.policy, seen.holds, work.as_of, begun=begun)
     return seen, without(plan, (failed.partition for failed in work.failed), work.barred)

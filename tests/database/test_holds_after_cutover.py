@@ -14,6 +14,7 @@ from tasks.core.declaration import Declaration
 from tasks.core.parameters import Safety
 from tasks.migration.cutover import cut_over
 from tasks.migration.steps import carry_back_from
+from tasks.partitions.restore import Restored, restore
 from tasks.partitions.retire import RetentionResult, retire
 from tests.conftest import Server
 from tests.ready import NAME, TARGET, declaration, ready_database
@@ -68,7 +69,7 @@ def hold_the_oldest_and_retire_the_next(dsn: str) -> None:
 
 def bounds_on_hold(conn: Conn) -> tuple[datetime, datetime]:
     """The bounds of the partition on hold."""
-    ((lower, upper),) = conn.execute("select lower, upper from maintenance.hold").fetchall()
+    ((lower, upper),) = conn.execute("select lower, upper from maintenance.hold where owner = 'legal'").fetchall()
     return lower, upper
 
 
@@ -111,3 +112,36 @@ def test_a_row_that_moves_into_the_hole_goes_to_quarantine(conn: Conn) -> None:
     (_, hole), key = bounds_on_hold(conn), insert(conn, datetime.now(UTC))
     conn.execute("update monitoring.events set timestamp = %s where id = %s", (hole, key))
     assert reason_of(conn, key) == "event time is outside the span"
+
+
+def test_a_restored_partition_is_seen_and_changed_under_old_names_and_takes_no_new_row(conn: Conn) -> None:
+    query = (
+        "select r.partition, r.lower, r.upper from maintenance.retirement as r where r.state = 'detached' and exists ("
+        " select from monitoring.events_legacy as e where e.timestamp >= r.lower and e.timestamp < r.upper)"
+        " order by r.lower desc limit 1"
+    )
+    ((partition, lower, upper),) = conn.execute(query).fetchall()
+    of_it = "from monitoring.events where timestamp >= %s and timestamp < %s"
+    assert conn.execute(f"select id {of_it}".encode(), (lower, upper)).fetchall() == []
+
+    result = restore(TARGET, partition, declared(), datetime.now(UTC))
+
+    assert isinstance(result, Restored)
+    ((key,),) = conn.execute(f"select min(id) {of_it}".encode(), (lower, upper)).fetchall()
+    assert conn.execute("update monitoring.events set data = '{\"back\": 1}' where id = %s", (key,)).rowcount == 1
+    assert reason_of(conn, insert(conn, lower)) == "event time is outside the span"
+    again = retire_again()
+    assert partition not in again.detached
+    carried = conn.execute("select data from monitoring.events_legacy where id = %s", (key,)).fetchall()
+    assert carried == [({"back": 1},)]
+    assert conn.execute(f"select data {of_it} and id = {key}".encode(), (lower, upper)).fetchall() == carried
+
+
+def retire_again() -> RetentionResult:
+    """Run retention once more, which carries back first."""
+    now = datetime.now(UTC)
+    result = retire(
+        TARGET, declared(), Safety(apply=True), now, carry_back=lambda run: carry_back_from(TARGET, declared(), run)
+    )
+    assert isinstance(result, RetentionResult)
+    return result

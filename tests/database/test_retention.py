@@ -268,6 +268,62 @@ def test_a_hold_placed_while_the_run_drops_is_seen(readings: psycopg.Connection)
     assert rows_in(readings, name_of(-15)) == 3
 
 
+# What stands in the way of one partition.
+
+
+def test_a_partition_with_undelivered_rows_stays_until_they_are_delivered(readings: psycopg.Connection) -> None:
+    policy = declare(keep_where="sensor in ('pending', 'retry')")
+    readings.execute(f"update {name_of(-14)} set sensor = 'retry' where id = (select min(id) from {name_of(-14)})")
+
+    result = apply(policy)
+
+    assert result.detached == names((-15, -13, -12, -11))
+    assert [(debt.partition, debt.reason) for debt in result.debt] == [
+        (name_of(-14), "it holds rows that keep_where keeps: sensor in ('pending', 'retry')")
+    ]
+    readings.execute(f"update {name_of(-14)} set sensor = 'done'")
+    assert apply(policy).detached == names((-14,))
+
+
+def test_a_row_that_became_undelivered_as_its_partition_left_keeps_it_from_the_drop(readings: psycopg.Connection) -> None:
+    apply(declare(archive="none"))
+    readings.execute(f"update {name_of(-14)} set sensor = 'retry'")
+    policy = declare(archive="none", keep_where="sensor = 'retry'")
+    assert apply(policy, as_of=LATER, at_most=5).dropped == names((-15, -13, -12, -11))
+
+
+def test_a_condition_that_the_server_refuses_is_named(readings: psycopg.Connection) -> None:
+    before = everything(readings)
+    with pytest.raises(UnsuitableRelation, match=r"keep_where is refused by the server: column .*status.* does not exist"):
+        apply(declare(keep_where="status = 'retry'"))
+    assert everything(readings) == before
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"),
+    [
+        ("create publication told for table {}", "the publication told names it; take it out of there first"),
+        ("create view app.old as select * from {}", "app.old reads it by its name; let that read the table instead"),
+        (
+            "create table app.note (id bigint, at timestamptz, constraint noted foreign key (id, at) references {})",
+            "the foreign key noted of app.note references it by its name; drop that first",
+        ),
+    ],
+    ids=["publication", "view", "foreign key"],
+)
+def test_a_partition_that_something_needs_by_its_name_stays_with_the_reason(
+    readings: psycopg.Connection, server: Server, statement: str, reason: str
+) -> None:
+    with psycopg.connect(server.superuser_dsn, dbname=readings.info.dbname, autocommit=True) as admin:
+        admin.execute(statement.format(name_of(-14)).encode())
+
+    result = apply()
+
+    assert result.detached == names((-15, -13, -12, -11))
+    assert [(debt.partition, debt.reason) for debt in result.debt] == [(name_of(-14), reason)]
+    assert states(readings)[name_of(-13)] == "archived"
+
+
 # Anomalies: nothing is removed.
 
 
