@@ -142,7 +142,7 @@ def _set_timeouts(conn: Connection, kind: Kind, *, is_local: bool) -> None:
 
 @dataclass
 class Runtime:
-    """What one flow run opens once and closes once: the pool, and the Supabase client where one is used (A1, N9)."""
+    """What one flow run opens once and closes once: the pool, and in `extras` what has a close(): the cache, a client (A1, N9)."""
 
     dsn: str
     pool: ConnectionPool[Connection]
@@ -170,6 +170,8 @@ def runtime() -> Iterator[Runtime]:
         with _guard:
             current.users -= 1
             if current.users == 0:
+                for extra in current.extras.values():
+                    extra.close()
                 current.pool.close()
                 if _runtime is current:
                     _runtime = None

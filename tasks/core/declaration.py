@@ -269,6 +269,23 @@ class Health(_Strict):
     conversations: tuple[RelationName, ...] = Field(default=(), description="Tables whose size the section memory shows.")
 
 
+class CacheTimes(_Strict):
+    """How long a value of each namespace of the cache lives (A3)."""
+
+    conv: Duration = Field(default=timedelta(hours=1), description="Conversations.")
+    sem: Duration = Field(default=timedelta(days=1), description="Semantic results.")
+    conn: Duration = Field(default=timedelta(minutes=5), description="States of connections.")
+    sess: Duration = Field(default=timedelta(minutes=30), description="Sessions.")
+    file: Duration = Field(default=timedelta(days=1), description="Files.")
+    evt: Duration = Field(
+        default=timedelta(minutes=10), description="Results of the declared matviews; each refresh renews them."
+    )
+
+    def of(self, namespace: str) -> timedelta:
+        """Return the time of a namespace."""
+        return getattr(self, namespace)
+
+
 class Declaration(_Strict):
     """The whole file."""
 
@@ -277,6 +294,7 @@ class Declaration(_Strict):
     matviews: dict[RelationName, Matview] = Field(default_factory=dict)
     migrations: dict[Name, Migration] = Field(default_factory=dict)
     sinks: Sinks = Field(default_factory=Sinks, description="Tables that maintenance itself writes.")
+    cache: CacheTimes = Field(default_factory=CacheTimes)
     flows: dict[FlowName, FlowPolicy] = Field(default_factory=dict)
     health: Health = Field(default_factory=Health)
 
