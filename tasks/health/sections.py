@@ -45,7 +45,7 @@ def sections(summary: HealthSummary) -> list[Section]:
         _maintenance(summary),
         _storage(summary, server),
         _memory(summary, server),
-        Section("cache", "Cache", note="No cache is in use yet."),
+        Section("cache", "Cache", note="Hits and misses are counted; they are not shown here yet."),
         _breakdown(summary, "sessions", "Sessions"),
         _errors(summary),
         _connections(summary, server),

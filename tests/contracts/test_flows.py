@@ -74,7 +74,8 @@ def test_whatever_fails_in_a_flow_is_kept(name: str) -> None:
     tree = ast.parse((PROJECT / "flows" / f"{name}.py").read_text(encoding="utf-8"))
     (function,) = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
     _docstring, *body = function.body
-    assert [ast.unparse(item) for block in body for item in getattr(block, "items", [block])] == ["flow_runtime()"]
+    items = [item for block in body for item in getattr(block, "items", [block])]
+    assert [ast.unparse(getattr(item, "context_expr", item)) for item in items] == ["flow_runtime()"]
 
 
 @pytest.mark.parametrize("name", FLOWS)
