@@ -9,6 +9,7 @@ select
         when c.relispartition then 'partition'
         else 'parent'
     end as kind,
+    u.oid::regclass::text as parent,
     r.roles,
     coalesce(u.relrowsecurity, false) as has_secured_parent,
     s.facts is not null as is_compatibility_view

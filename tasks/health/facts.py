@@ -237,6 +237,7 @@ class ExposedFacts:
 
     relation: str
     kind: Literal["partition", "parent", "matview", "view"]
+    parent: str | None
     roles: tuple[str, ...]
     has_secured_parent: bool
     is_compatibility_view: bool

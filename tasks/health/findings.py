@@ -16,6 +16,7 @@ from tasks.health.facts import (
     BreakdownFacts,
     BreakerFacts,
     CronFacts,
+    ExposedFacts,
     Facts,
     Finding,
     FlowFacts,
@@ -39,6 +40,7 @@ def find(facts: Iterable[Facts], as_of: datetime, limits: Limits | None = None) 
     known = list(facts)
     found = [finding for fact in known for finding in _rules(fact, as_of, chosen)]
     found += _quarantine(fact for fact in known if isinstance(fact, QuarantineFacts))
+    found += security_rules.judge_partitions(fact for fact in known if isinstance(fact, ExposedFacts))
     return sorted(found, key=lambda finding: (ORDER[finding.level], finding.section, finding.object, finding.rule))
 
 

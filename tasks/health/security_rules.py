@@ -6,7 +6,7 @@ Keep out: plain tables without row-level security (Supabase's lint 0013 finds th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from tasks.health.facts import DefinerFacts, ExposedFacts, Facts, Finding, Level, PolicyFacts
 
@@ -14,8 +14,10 @@ from tasks.health.facts import DefinerFacts, ExposedFacts, Facts, Finding, Level
 def judge(fact: Facts) -> Iterator[Finding]:
     """Yield what is wrong with one fact about rights."""
     match fact:
-        case ExposedFacts(kind="partition" | "parent"):
-            yield from _unsecured(fact)
+        case ExposedFacts(kind="parent"):
+            yield from _parent(fact)
+        case ExposedFacts(kind="partition"):
+            pass  # together with its siblings, in `judge_partitions`
         case ExposedFacts():
             yield from _view(fact)
         case DefinerFacts():
@@ -30,27 +32,70 @@ def judge(fact: Facts) -> Iterator[Finding]:
             pass
 
 
-def _unsecured(fact: ExposedFacts) -> Iterator[Finding]:
-    reached = [role for role in fact.roles if role != "service_role"]
-    remedy = f"alter table {fact.relation} enable row level security;"
+def _parent(fact: ExposedFacts) -> Iterator[Finding]:
+    reached = _reached(fact)
     if reached:
-        remedy += f" revoke all on {fact.relation} from {', '.join(reached)};" if fact.kind == "partition" else ""
-        text = f"is a {_KINDS[fact.kind]} without row-level security, and {' and '.join(reached)} may use it directly"
-        yield Finding("critical", f"unsecured-{fact.kind}", "security", fact.relation, text, remedy)
-    elif fact.has_secured_parent:
-        text = "has no row-level security although its parent has: one grant opens it"
-        yield Finding("warning", "unsecured-partition", "security", fact.relation, text, remedy)
+        text = f"is a partitioned table without row-level security, and {' and '.join(reached)} may use it directly"
+        remedy = f"alter table {fact.relation} enable row level security;"
+        yield Finding("critical", "unsecured-parent", "security", fact.relation, text, remedy)
 
 
-_KINDS = {"partition": "partition", "parent": "partitioned table"}
+def judge_partitions(facts: Iterable[ExposedFacts]) -> Iterator[Finding]:
+    """Yield one finding for the partitions of one table that the same roles reach: they are many, and have one cause."""
+    alike: dict[tuple[str | None, tuple[str, ...]], list[ExposedFacts]] = {}
+    for fact in facts:
+        reached = _reached(fact)
+        if fact.kind == "partition" and (reached or fact.has_secured_parent):
+            alike.setdefault((fact.parent, reached), []).append(fact)
+    for (parent, reached), group in alike.items():
+        yield _unsecured(parent or "", reached, [fact.relation for fact in group])
+
+
+def _unsecured(parent: str, reached: tuple[str, ...], names: Sequence[str]) -> Finding:
+    level: Level = "critical" if reached else "warning"
+    them = "it" if len(names) == 1 else "them"
+    why = (
+        f"and {' and '.join(reached)} may use {them} directly"
+        if reached
+        else f"although the parent has: one grant opens {them}"
+    )
+    if len(names) == 1:
+        text = f"is a partition of {parent} without row-level security, {why}"
+        return Finding(level, "unsecured-partition", "security", names[0], text, _secure(names[0], reached))
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    text = f"{len(names)} partitions have no row-level security, {why}: {', '.join(names[:NAMED])}{more}"
+    return Finding(level, "unsecured-partition", "security", f"partitions of {parent}", text, _secure_all(parent, reached))
+
+
+#: So many partitions are named in one finding.
+NAMED = 3
+
+
+def _secure(name: str, reached: Sequence[str]) -> str:
+    revoke = f" revoke all on {name} from {', '.join(reached)};" if reached else ""
+    return f"alter table {name} enable row level security;{revoke}"
+
+
+def _secure_all(parent: str, reached: Sequence[str]) -> str:
+    """Return one statement for every partition: a person runs it, so it has to fit into one paste."""
+    revoke = f" execute format('revoke all on %s from {', '.join(reached)}', p);" if reached else ""
+    return (
+        f"do $$ declare p regclass; begin for p in select relid from pg_partition_tree('{parent}') where level > 0 loop "  # noqa: S608 (run by a person)
+        f"execute format('alter table %s enable row level security', p);{revoke} end loop; end $$;"
+    )
+
+
+def _reached(fact: ExposedFacts) -> tuple[str, ...]:
+    """Return who reaches it; service_role passes row-level security anyway."""
+    return tuple(role for role in fact.roles if role != "service_role")
 
 
 def _view(fact: ExposedFacts) -> Iterator[Finding]:
-    reached = [role for role in fact.roles if role != "service_role"]
+    reached = _reached(fact)
     if not reached and (fact.kind == "view" or not fact.roles):
         return
     level: Level = "warning" if reached else "info"
-    roles = reached or list(fact.roles)
+    roles = reached or fact.roles
     remedy = f"revoke all on {fact.relation} from {', '.join(roles)};"
     if fact.kind == "matview":
         text = f"is a materialized view, which row-level security cannot guard, and {' and '.join(roles)} may read it"

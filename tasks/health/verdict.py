@@ -12,6 +12,9 @@ from typing import Literal
 from tasks.core.errors import Permanent
 from tasks.health.facts import ORDER, Finding, Level
 
+#: A state's message is read in a list of runs; the artifact has them all.
+MOST_NAMED = 10
+
 
 @dataclass(eq=False)
 class Unhealthy(Permanent):
@@ -26,7 +29,8 @@ def refuse(findings: Iterable[Finding], fail_at: Level | Literal["never"]) -> No
         return
     bad = [finding for finding in findings if ORDER[finding.level] <= ORDER[fail_at]]
     if bad:
-        raise Unhealthy("; ".join(map(_said, bad)))
+        more = [f"and {len(bad) - MOST_NAMED} more"] if len(bad) > MOST_NAMED else []
+        raise Unhealthy("; ".join([*map(_said, bad[:MOST_NAMED]), *more]))
 
 
 def _said(finding: Finding) -> str:

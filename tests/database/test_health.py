@@ -164,9 +164,8 @@ PLANTED = {
     ("refused-failures", "maintenance.failure", "warning"): "sinks.failures",
     ("open-breaker", "redis cache:6379", "warning"): "asked again by itself",
     ("unsecured-partition", "app.p1", "warning"): "alter table app.p1 enable row level security;",
-    ("unsecured-partition", "app.p0", "critical"): "revoke all on app.p0 from anon, authenticated;",
-    ("unsecured-partition", "app.d", "critical"): "enable row level security",
-    ("unsecured-partition", "app.q1", "critical"): "enable row level security",
+    ("unsecured-partition", "partitions of app.readings", "critical"): "revoke all on %s from anon, authenticated",
+    ("unsecured-partition", "app.q1", "critical"): "revoke all on app.q1 from anon, authenticated;",
     ("exposed-matview", VIEW, "warning"): "revoke all on app.totals from authenticated;",
     ("exposed-view", "app.open", "warning"): "alter view app.open set (security_invoker = true);",
     ("definer-search-path", "app.f()", "warning"): "alter routine app.f() set search_path = '';",
@@ -193,6 +192,20 @@ def test_every_planted_fault_is_found_with_its_remedy_and_nothing_else(dsn: str)
     assert SHORT in sections
     assert "| it broke |" in describe(report(declaration))
     assert describe(report(declaration)).count("\n| critical |") == sum(level == "critical" for _, _, level in PLANTED)
+
+
+def test_the_remedy_for_many_partitions_mends_them_all(dsn: str) -> None:
+    days = "create table app.p{0} partition of app.readings for values from ('201{0}-01-01') to ('201{0}-01-02')"
+    execute(dsn, *(days.format(n) for n in range(2, 7)))
+    finding = found("unsecured-partition")
+    assert finding.text.startswith(
+        "5 partitions have no row-level security, and anon and authenticated may use them directly: "
+    )
+    assert finding.text.endswith("app.p2, app.p3, app.p4 and 2 more")
+
+    execute(dsn, finding.remedy)
+
+    assert {f.rule for f in report().findings} == {"retention-debt"}
 
 
 def test_a_partitioned_table_without_row_level_security_that_the_api_reaches_is_critical(dsn: str) -> None:
