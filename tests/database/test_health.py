@@ -447,6 +447,26 @@ def test_a_compatibility_view_is_silent_only_while_its_grants_are_the_legacy_tab
     finding = found("exposed-view", declaration=declaration)
     assert "its grants are not that table's" in finding.text
 
+    execute(dsn, "grant insert on app.old_legacy to authenticated")
+    assert report(declaration).findings == ()
+
+
+def test_a_view_that_reads_with_the_callers_rights_is_silent(dsn: str) -> None:
+    execute(dsn, "create view app.open with (security_invoker = true) as select * from app.readings")
+    assert report().findings == ()
+
+
+def test_what_row_level_security_would_hide_is_left_out_and_does_not_fail_the_report(superuser: str) -> None:
+    execute(
+        superuser,
+        "create schema storage; create table storage.objects (bucket_id text, metadata jsonb)",
+        "alter table storage.objects enable row level security; grant usage on schema storage to maintainer",
+        "grant select on storage.objects to maintainer",
+    )
+    summary = report()
+    assert not [f for f in summary.facts if isinstance(f, BucketFacts)]
+    assert "may not read storage.objects whole" in describe(summary)
+
 
 def test_what_one_migration_holds_back_is_not_overdue(dsn: str) -> None:
     execute(
