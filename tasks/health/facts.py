@@ -317,6 +317,16 @@ class BreakerFacts:
 
 
 @dataclass(frozen=True)
+class CacheFacts:
+    """What the cache has done, by namespace: hits and misses; `kind` says where it is."""
+
+    kind: str
+    is_up: bool
+    hit_rate: float | None
+    counts: tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True)
 class FailureFacts:
     """A flow run of maintenance itself that failed."""
 
@@ -339,5 +349,5 @@ Facts = (
     TableFacts | MatviewFacts | QuarantineFacts | GrowthFacts | GateFacts | MigrationFacts | FlowFacts | ServerFacts
     | FreezeFacts | VacuumFacts | SessionFacts | PreparedFacts | SlotFacts | IndexFacts | ExposedFacts | DefinerFacts
     | PolicyFacts | CronFacts | BucketFacts | RelationFacts | BreakdownFacts | BreakerFacts
-    | FailureFacts | RefusedFacts
+    | FailureFacts | RefusedFacts | CacheFacts
 )  # fmt: skip

@@ -15,6 +15,7 @@ from tasks.health.facts import (
     ORDER,
     BreakdownFacts,
     BreakerFacts,
+    CacheFacts,
     CronFacts,
     ExposedFacts,
     Facts,
@@ -84,6 +85,9 @@ def _more_maintenance(fact: Facts) -> Iterator[Finding]:
             )
             remedy = "Mend the dependency; it is asked again by itself."
             yield Finding("warning", "open-breaker", "connections", f"{fact.dependency} {fact.address}", text, remedy)
+        case CacheFacts() if not fact.is_up:
+            text = "the cache does not answer: everything is computed anew, slower and not wrong"
+            yield Finding("warning", "cache-down", "cache", fact.kind, text, "Look at the server that REDIS_URL names.")
         case RefusedFacts():
             text = f"{fact.failures} failures of flow runs did not reach the declared sink: {fact.reason}"
             remedy = "Mend sinks.failures in maintenance.yaml; the next flow run writes them."

@@ -24,6 +24,7 @@ from tasks.core.sqlfiles import fetch_together
 from tasks.health import facts as f
 from tasks.health.facts import Facts, Finding
 from tasks.health.findings import find
+from tasks.upkeep.matview_rows import read_cache_stats
 
 #: Optional relations of Supabase, of pg_cron, and of parts of maintenance that a database may not have yet.
 BUCKETS, CRON, HISTORY = "storage.objects", "cron.job", "maintenance.health"
@@ -59,10 +60,17 @@ def read_health(declaration: Declaration, as_of: datetime) -> HealthSummary:
     with snapshot("report_health") as conn:
         present, defaults = _look(conn, declaration)
         answers = _ask(conn, _questions(declaration, as_of, present, defaults))
-    found = tuple(_facts(declaration, as_of, present, answers))
+    found = (*_facts(declaration, as_of, present, answers), _cache(declaration))
     limits = limits_of(declaration.health)
     since = {(row["rule"], row["object"]): row["since"] for row in answers["open"]}
     return HealthSummary(as_of, found, tuple(find(found, as_of, limits)), tuple(answers["history"]), since)
+
+
+def _cache(declaration: Declaration) -> f.CacheFacts:
+    """Ask the cache last, outside the snapshot: it may be down, and is never waited for twice."""
+    stats = read_cache_stats(declaration)
+    counts = tuple((name, hits, stats.misses.get(name, 0)) for name, hits in stats.hits.items())
+    return f.CacheFacts(stats.kind, stats.is_up, stats.hit_rate, counts)
 
 
 def limits_of(health: Health) -> f.Limits:

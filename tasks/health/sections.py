@@ -45,7 +45,7 @@ def sections(summary: HealthSummary) -> list[Section]:
         _maintenance(summary),
         _storage(summary, server),
         _memory(summary, server),
-        Section("cache", "Cache", note="Hits and misses are counted; they are not shown here yet."),
+        _cache(summary),
         _breakdown(summary, "sessions", "Sessions"),
         _errors(summary),
         _connections(summary, server),
@@ -184,6 +184,17 @@ def _breakdown(summary: HealthSummary, anchor: str, title: str, *plots: str) -> 
     note = f"The {MOST_GROUPS} largest groups." if len(shown.rows) == MOST_GROUPS else ""
     note = note if shown.rows else f"{shown.relation} holds no rows."
     return Section(anchor, title, ((f"{shown.measure} in all".replace("_", " "), shown.total or 0),), grids, note, plots)
+
+
+def _cache(summary: HealthSummary) -> Section:
+    known = next(of_kind(summary, f.CacheFacts), None)
+    if known is None:
+        return Section("cache", "Cache", note="No cache was asked.")
+    rate = "nothing asked yet" if known.hit_rate is None else f"{known.hit_rate:.1%}"
+    figures = (("kept in", known.kind), ("answers", "yes" if known.is_up else "no"), ("hit rate", rate))
+    asked = [(name, hits, misses) for name, hits, misses in known.counts if hits or misses]
+    note = "" if asked else "No question has reached it; a cache in the process begins anew with each."
+    return Section("cache", "Cache", figures, _grids(("Questions", ("namespace", "hits", "misses"), asked)), note)
 
 
 def _errors(summary: HealthSummary) -> Section:

@@ -19,7 +19,7 @@ from tasks.core.connect import Kind, database_now
 from tasks.core.declaration import Declaration, read_declaration
 from tasks.core.errors import LockBusy, MissingRelation
 from tasks.core.sqlfiles import ROOT
-from tasks.health.facts import BreakdownFacts, BucketFacts, Finding, RelationFacts
+from tasks.health.facts import BreakdownFacts, BucketFacts, CacheFacts, Finding, RelationFacts
 from tasks.health.memory import figures, remember
 from tasks.health.page import write_page
 from tasks.health.report import HealthSummary, read_health
@@ -537,6 +537,16 @@ def test_a_report_is_remembered_and_tells_each_finding_once_a_day_and_when_it_go
 
     execute(dsn, "revoke all on app.totals from anon")
     assert ("closed", "exposed-matview", None) in [(c.change, c.rule, c.finding) for c in remember(report(), keep)]
+
+
+def test_a_cache_that_is_down_is_found_and_fails_nothing(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [f.is_up for f in report().facts if isinstance(f, CacheFacts)] == [True]
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+
+    finding = found("cache-down")
+
+    assert (finding.level, finding.section) == ("warning", "cache")
+    assert "REDIS_URL" in finding.remedy
 
 
 def test_figures_older_than_declared_are_forgotten(dsn: str) -> None:
