@@ -3,7 +3,7 @@
 -- fragments: old_values
 -- literals: counter
 -- locks: none on relations
-create function {function}() returns trigger language plpgsql security definer
+create or replace function {function}() returns trigger language plpgsql security definer
 set search_path = '' set timezone = 'UTC' set extra_float_digits = 1 set datestyle = 'ISO' set intervalstyle = 'postgres'
 as $function$
 <<mine>>

@@ -4,7 +4,7 @@
 -- fragments: key_default, new_values, columns, mapped, as_json, holders
 -- literals: source_id, target_name, counter
 -- locks: none on relations
-create function {function}() returns trigger language plpgsql security definer
+create or replace function {function}() returns trigger language plpgsql security definer
 set search_path = '' set timezone = 'UTC' set extra_float_digits = 1 set datestyle = 'ISO' set intervalstyle = 'postgres'
 as $function$
 <<mine>>

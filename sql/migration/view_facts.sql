@@ -15,6 +15,7 @@ with columns as (
 listed as (
     select
         string_agg(quote_ident(c.attname), ', ' order by c.attnum) as names,
+        string_agg(format('%%I %%s', c.attname, c.type), ', ' order by c.attnum) as typed,
         string_agg(format('v.%%I', c.attname), ', ' order by c.attnum) as of_view,
         string_agg(format('new.%%I', c.attname), ', ' order by c.attnum) as new_values,
         string_agg(format('old.%%I', c.attname), ', ' order by c.attnum) as old_values,
@@ -55,6 +56,7 @@ select
     c.relrowsecurity as has_rls,
     obj_description(c.oid, 'pg_class') as comment,
     listed.names,
+    listed.typed,
     listed.of_view,
     listed.new_values,
     listed.old_values,

@@ -1,6 +1,7 @@
 -- The columns of a partition and, as SQL, how each is exported, hashed and described (design 10, §4.8).
 -- What Arrow holds exactly leaves as it is, everything else as text; what leaves as text is hashed as text, but numeric by its
 -- value with its scales summed. Equality is looser than identity for the others: 0 = -0, '1 day' = '24 hours', 1.0 = 1.00.
+-- A NaN may bear a sign, which PostgreSQL's arithmetic leaves there and nobody can see: all NaN are hashed alike.
 -- A time is beyond where it is infinite or its year is one that readers of Parquet cannot hold.
 -- params: oid
 select
@@ -52,7 +53,9 @@ cross join lateral (
     select
         case when c.kind in ('numeric', 'other') then c.ref || '::text' else c.ref end as export,
         case c.kind
-            when 'float' then format('pg_catalog.%%s(%%s)', c.send, c.ref)
+            when 'float' then format(
+                'case when %%2$s = ''NaN'' then pg_catalog.%%1$s(''NaN'') else pg_catalog.%%1$s(%%2$s) end', c.send, c.ref
+            )
             when 'text' then c.ref || ' collate "C"'
             when 'other' then c.ref || '::text'
             else c.ref

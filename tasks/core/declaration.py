@@ -193,6 +193,16 @@ class Migration(_Owned):
         default=0, ge=0, description="Rows that may join the quarantine between the request for approval and the cutover."
     )
     toggle: Name = Field(default="USE_UNIFIED_SCHEMA", description="The settings row flipped at cutover (M3).")
+    retire_after: Duration = Field(
+        default=timedelta(days=30), description="The old tables stay this long after the cutover; retire_legacy waits (M5)."
+    )
+    old_names_quiet: Duration = Field(
+        default=timedelta(days=7),
+        description="retire_legacy refuses while writes through an old name were seen within this time.",
+    )
+    old_names_stay: bool = Field(
+        default=False, description="Writes through the old names may go on: the views stay after the old tables are dropped."
+    )
     backup: str | None = Field(default=None, description="Name and time of a backup taken by other means (M9).")
 
     @model_validator(mode="after")

@@ -254,10 +254,11 @@ def _carry_rest(conn: Connection, job: _Rollback) -> None:
         job.clock.carried += batch
     since = fetch_one(conn, "migration/cutover_read", migration=job.name)["cut_over_at"]
     for source in job.migration.sources:
-        job.clock.restored += _restore_quarantined(conn, source, since)
+        job.clock.restored += restore_quarantined(conn, source, since)
 
 
-def _restore_quarantined(conn: Connection, source: Source, since: object) -> int:
+def restore_quarantined(conn: Connection, source: Source, since: object) -> int:
+    """Write the rows that came in through the old name and only quarantine holds to the table aside; return how many."""
     facts = {"relation_oid": source.relation_oid, "key": source.key_column, "key_type": source.key_type}
     parts = fetch_one(conn, "migration/carry_source_parts", **facts)
     lists = {name: parts[name] for name in ("names", "restored", "excluded")}

@@ -196,6 +196,12 @@ def _exists(conn: psycopg.Connection[Any], function: Relation, rows: Relation) -
     return bool(fetch_one(conn, "migration/mapping_function_exists", **names, **of)["found"])
 
 
+def retype_forward(conn: psycopg.Connection[Any], mapping: Mapping) -> None:
+    """Make the forward mapping anew for rows of `mapping.source`, in place of the one that took the old table's rows."""
+    run(conn, "migration/drop_functions", names=[mapping.forward.name])
+    _create_forward(conn, mapping, f"Mapping {mapping.name}, version {mapping.version}, of a table that was retired")
+
+
 def _create_forward(conn: psycopg.Connection[Any], mapping: Mapping, text: str) -> None:
     run(
         conn,

@@ -50,6 +50,19 @@ class DependantStays(Permanent):
     reason: str
 
 
+#: Functions of a view that take rows of the legacy table's type, and those that its triggers call.
+TYPED = {
+    "require": "migration/view_create_requirement",
+    "claim": "migration/view_create_claim",
+    "lock": "migration/view_create_lock",
+}
+EVENT_FUNCTIONS = {
+    "insert": "migration/view_create_insert",
+    "update": "migration/view_create_update",
+    "delete": "migration/view_create_delete",
+}
+
+
 @dataclass(frozen=True)
 class Trigger:
     """A user trigger of a legacy table: `state` as in pg_trigger, `call` the function with its arguments."""
@@ -194,14 +207,24 @@ def _create_functions(conn: Connection, migration: Registered, source: Source, l
     run(conn, "migration/view_create_counter", counter=counter_of(source))
     known = _known(conn, migration, source, legacy)
     for part, name in (
-        ("require", "migration/view_create_requirement"),
-        ("claim", "migration/view_create_claim"),
-        ("lock", "migration/view_create_lock"),
-        ("insert", "migration/view_create_insert"),
-        ("update", "migration/view_create_update"),
-        ("delete", "migration/view_create_delete"),
+        *TYPED.items(),
+        *EVENT_FUNCTIONS.items(),
         *([("guard", "migration/view_create_guard")] if legacy.facts["has_rls"] else []),
     ):
+        values = {**known, "function": function_of(source, part)}
+        run(conn, name, **{key: values[key] for key in load(name).placeholders})
+    run(conn, "migration/close_functions", names=[function_of(source, part).name for part in PARTS])
+
+
+def retype_functions(conn: Connection, migration: Registered, source: Source, legacy: Legacy, row: Relation) -> None:
+    """Make the functions of a source's view anew for rows of type `row`, so that its legacy table can be dropped.
+
+    Those that triggers call keep their identity; the others name the row type in their signature.
+    """
+    run(conn, "migration/view_bodies_later")
+    known = {**_known(conn, migration, source, legacy), "legacy": row, "aside": row}
+    run(conn, "migration/drop_functions", names=[function_of(source, part).name for part in TYPED])
+    for part, name in (*TYPED.items(), *EVENT_FUNCTIONS.items()):
         values = {**known, "function": function_of(source, part)}
         run(conn, name, **{key: values[key] for key in load(name).placeholders})
     run(conn, "migration/close_functions", names=[function_of(source, part).name for part in PARTS])

@@ -21,7 +21,7 @@ from tasks.core.names import Relation
 from tasks.core.sqlfiles import fetch, fetch_one, run
 from tasks.partitions.archive import ArchiveFailed, require_detached
 from tasks.partitions.archive_proof import require_archive
-from tasks.partitions.figures import Figures, differences, list_columns, read_figures
+from tasks.partitions.figures import Figures, differences, from_json, list_columns, read_figures
 from tasks.partitions.retention_facts import list_holds
 from tasks.partitions.retention_plan import Drop, Policy, is_still_due
 
@@ -98,15 +98,29 @@ def _require_allowed(conn: Connection, work: Dropping, step: Drop, retirement_id
 
 
 def _require_same(conn: Connection, relation: Relation, record: _Record, proven: Figures | None) -> None:
-    """Compare the locked table with its archive by count, hash and figures; across major versions without the hash."""
+    """Compare the locked table with its archive, where there is one."""
     try:
         require_detached(conn, relation, record["partition_oid"])
     except ArchiveFailed as error:
         raise DropRefused(str(relation), error.reason) from error
-    if proven is None:
-        return
-    found = read_figures(conn, relation, list_columns(conn, record["partition_oid"]))
-    is_same_major = record["manifest"]["server_version_num"] // 10_000 == conn.info.server_version // 10_000
-    different = differences(proven, found, is_same_major=is_same_major)
+    if proven is not None:
+        require_unchanged(conn, relation, record["partition_oid"], record["manifest"])
+
+
+def require_unchanged(conn: Connection, relation: Relation, oid: int, manifest: Mapping[str, Any]) -> None:
+    """Raise DropRefused where a table, locked by the caller, does not hold what its manifest says."""
+    different = _changes(conn, relation, oid, manifest)
     if different:
         raise DropRefused(str(relation), f"it was changed after its archive was verified: {', '.join(different)}")
+
+
+def is_unchanged(conn: Connection, relation: Relation, oid: int, manifest: Mapping[str, Any]) -> bool:
+    """Say whether a table still holds what its archive's manifest says."""
+    return not _changes(conn, relation, oid, manifest)
+
+
+def _changes(conn: Connection, relation: Relation, oid: int, manifest: Mapping[str, Any]) -> list[str]:
+    """Compare by count, hash and figures; across major versions without the hash."""
+    found = read_figures(conn, relation, list_columns(conn, oid))
+    is_same_major = manifest["server_version_num"] // 10_000 == conn.info.server_version // 10_000
+    return differences(from_json(manifest), found, is_same_major=is_same_major)

@@ -35,6 +35,7 @@ SIGNATURES = {
     "migrate": "(migration, approval='ask')",
     "cut_over": "(migration, rehearse=False)",
     "roll_back": "(migration, way='rename', safety=Safety())",
+    "retire_legacy": "(migration, safety=Safety(), as_of=None)",
     "validate": "(table=None, suite=None)",
     "report_health": "()",
 }

@@ -25,10 +25,7 @@ from tests.demo.screen import Screen
 from tests.demo.stage import Stage, fill, stage
 
 ROWS, SEED = int(os.environ.get("ROWS") or 200_000), 20251108
-MISSING = (
-    "Not there yet: sessions, metadata repair, index rebuilding, restore of a partition, retiring the legacy tables, "
-    "the way back called complete."
-)
+MISSING = "Not there yet: sessions, metadata repair, index rebuilding, restore of a partition, the way back called complete."
 
 
 def main() -> int:
