@@ -230,6 +230,14 @@ class SessionSink(_Owned):
         return self
 
 
+class Metadata(_Owned):
+    """Columns that hold metadata in the one standard shape (D6); docs/flows/repair_metadata.md describes it."""
+
+    columns: dict[RelationName, Name] = Field(min_length=1, description="The column of each table, of type jsonb.")
+    batch_rows: int = Field(default=1000, ge=1, le=100_000, description="At most so many rows in one transaction.")
+    at_most_per_run: int = Field(default=1000, ge=1, description="At most so many batches of one table in one run.")
+
+
 class FlowPolicy(_Strict):
     """What one flow is allowed."""
 
@@ -305,6 +313,7 @@ class Declaration(_Strict):
     migrations: dict[Name, Migration] = Field(default_factory=dict)
     sinks: Sinks = Field(default_factory=Sinks, description="Tables that maintenance itself writes.")
     cache: CacheTimes = Field(default_factory=CacheTimes)
+    metadata: Metadata | None = Field(default=None, description="Columns that hold metadata in the standard shape.")
     flows: dict[FlowName, FlowPolicy] = Field(default_factory=dict)
     health: Health = Field(default_factory=Health)
 
@@ -332,6 +341,18 @@ class Declaration(_Strict):
         """Return the declared table of sessions, or raise NotDeclared."""
         declared = {"sessions": self.sinks.sessions} if self.sinks.sessions else {}
         return _find("sink", "sessions", declared)
+
+    def metadata_of(self, table: str) -> tuple[str, Metadata]:
+        """Return the table's column of metadata and how it is repaired, or raise NotDeclared."""
+        held = {name: (column, self.metadata) for name, column in self.metadata.columns.items()} if self.metadata else {}
+        return _find("table with metadata", table, held)
+
+    def metadata_tables(self, name: str | None) -> list[str]:
+        """Return the one table named (NotDeclared if it has no column of metadata), or every one that has."""
+        if name is None:
+            return list(self.metadata.columns) if self.metadata else []
+        self.metadata_of(name)
+        return [name]
 
     def flow(self, name: str) -> FlowPolicy:
         """Return what the flow is allowed; the defaults where the file says nothing."""

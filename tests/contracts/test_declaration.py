@@ -30,6 +30,7 @@ def test_the_engine_knows_no_name_of_the_event_store() -> None:
     words = {name.partition(".")[2] for name in relations} - {"events"} | {"event_store", *relations}
     # Of a sink the whole name only: its last part may be an ordinary word.
     words |= {sink.table for sink in (declared.sinks.sessions,) if sink}
+    words |= set(declared.metadata.columns if declared.metadata else ())
     pattern = re.compile(r"\b(" + "|".join(re.escape(word) for word in sorted(words)) + r")\b")
     folders = ("tasks", "flows", "expectations")
     files = [path for folder in folders for path in (PROJECT / folder).rglob("*.py")]

@@ -30,6 +30,7 @@ SIGNATURES = {
     "coarsen_partitions": "(table=None, safety=Safety(), as_of=None)",
     "refresh_matviews": "(matview=None, force=False)",
     "expire_sessions": "(as_of=None)",
+    "repair_metadata": "(table=None, safety=Safety())",
     "backfill": "(migration, workers=2)",
     "verify_integrity": "(migration)",
     "migrate": "(migration, approval='ask')",
