@@ -1,4 +1,7 @@
-"""Creation survives SIGKILL at any moment: what was attached stays, nothing else is left, the next run completes it."""
+"""Creation survives SIGKILL at any moment: what was attached stays, nothing else is left, the next run completes it.
+
+At each transition of one partition, beside rows that leave a default partition, and at random moments of a long run.
+"""
 
 from __future__ import annotations
 
@@ -77,6 +80,104 @@ def resume() -> CreationResult:
     """The server frees a dead run's lock when it has noticed: within seconds, until then a run is deferred."""
     for _ in range(100):
         result = ensure_partitions("accounts.invoices", hundred(), AS_OF)
+        if isinstance(result, CreationResult):
+            return result
+        time.sleep(0.2)
+    pytest.fail("the dead run's lock was not freed")
+
+
+# At each transition.
+
+STEP = """
+import os, signal, sys
+from tasks.partitions import build, create
+from tests.crash.test_creation import AS_OF, TABLE, declare
+module, name, when, left = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+home = {"build": build, "create": create}[module]
+real = getattr(home, name)
+
+def armed(*arguments, **keywords):
+    global left
+    left -= 1
+    if left == 0 and when == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    result = real(*arguments, **keywords)
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return result
+
+setattr(home, name, armed)
+create.ensure_partitions(TABLE, declare(), AS_OF)
+"""
+TABLE = "app.readings"
+SETUP = """
+create schema app;
+create table app.readings (id bigint generated always as identity, at timestamptz not null, primary key (id, at))
+partition by range (at);
+create table app.rest partition of app.readings default;
+insert into app.readings (at) select '2025-08-10Z'::timestamptz + n * interval '1 hour' from generate_series(0, 71) as n;
+"""
+#: Module, function, moment, and at which call: what a partition goes through, and what surrounds it.
+POINTS = [
+    ("create", "plan_creation", "after", 1),
+    ("create", "_create_all", "before", 1),
+    ("build", "build_partition", "before", 2),
+    ("build", "build_partition", "after", 2),
+    ("create", "move_rows", "after", 2),
+    ("build", "finish_partition", "after", 2),
+    ("build", "attach_partition", "after", 2),
+    ("create", "_create_one", "after", 1),
+    ("create", "_create_one", "after", 4),
+    ("create", "_proven_runway", "after", 1),
+    ("create", "_declared_indexes", "before", 1),
+    ("create", "_declared_indexes", "after", 1),
+]
+STATE = """
+select
+    (select count(*) from app.readings),
+    (select count(*) from only app.rest),
+    (select count(*) from maintenance.partition where not is_default),
+    (select count(*) from pg_class where relnamespace = 'app'::regnamespace and relkind = 'r' and not relispartition),
+    (select count(*) from pg_index where not indisvalid)
+"""
+
+
+def declare() -> Declaration:
+    """Return four days to make and an index that is built after them."""
+    index = {"columns": "at", "why": "w", "build": "after_load"}
+    cut = {"by": "at", "every": "day", "ahead": "P4D"}
+    table = {"why": "w", "owner": "o", "partitioning": cut, "indexes": {"readings_at": index}}
+    return Declaration.model_validate({"tables": {TABLE: table}})
+
+
+@pytest.mark.crash
+@pytest.mark.slow
+def test_a_run_killed_at_any_transition_leaves_whole_partitions_and_every_row(
+    make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch, *, full_loops: bool
+) -> None:
+    for module, name, when, number in POINTS if full_loops else POINTS[1::3]:
+        dsn = make_database(sets=())
+        monkeypatch.setenv("DATABASE_URL", dsn)
+        with psycopg.connect(dsn, autocommit=True) as conn:
+            conn.execute(SETUP)
+            command = [sys.executable, "-c", STEP, module, name, when, str(number)]
+            died = subprocess.run(command, cwd=ROOT.parent, env=os.environ.copy(), check=False, capture_output=True, text=True)
+            assert died.returncode == -signal.SIGKILL, died.stderr[-2000:]
+            rows, in_default, made, loose, _ = conn.execute(STATE).fetchall()[0]
+            assert (rows, loose) == (72, 0), f"{when} {name}: a partition is whole or not there"
+            assert in_default == 72 - 24 * min(made, 3), f"{when} {name}: rows lie where they belong"
+
+            result = finish()
+
+            assert conn.execute(STATE).fetchone() == (72, 0, 4, 0, 0), f"{when} {name}"
+            assert len(result.created) == 4 - made
+            assert finish().created == ()
+
+
+def finish() -> CreationResult:
+    """Run until the dead run's lock is free."""
+    for _ in range(100):
+        result = ensure_partitions(TABLE, declare(), AS_OF)
         if isinstance(result, CreationResult):
             return result
         time.sleep(0.2)
