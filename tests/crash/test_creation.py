@@ -116,7 +116,10 @@ create table app.readings (id bigint generated always as identity, at timestampt
 partition by range (at);
 create table app.rest partition of app.readings default;
 insert into app.readings (at) select '2025-08-10Z'::timestamptz + n * interval '1 hour' from generate_series(0, 71) as n;
+insert into maintenance.migration (name, target, phase) values ('m', 'app.readings', 'capturing');
+insert into maintenance.span values ('app.readings', '2025-01-01Z', '2025-08-10Z');
 """
+SPAN = "select extract(day from upper - '2025-08-10Z')::integer from maintenance.span"
 #: Module, function, moment, and at which call: what a partition goes through, and what surrounds it.
 POINTS = [
     ("create", "plan_creation", "after", 1),
@@ -126,6 +129,9 @@ POINTS = [
     ("create", "move_rows", "after", 2),
     ("build", "finish_partition", "after", 2),
     ("build", "attach_partition", "after", 2),
+    ("create", "_lock_span", "after", 2),
+    ("create", "_raise_span", "before", 2),
+    ("create", "_raise_span", "after", 2),
     ("create", "_create_one", "after", 1),
     ("create", "_create_one", "after", 4),
     ("create", "_proven_runway", "after", 1),
@@ -165,11 +171,13 @@ def test_a_run_killed_at_any_transition_leaves_whole_partitions_and_every_row(
             assert died.returncode == -signal.SIGKILL, died.stderr[-2000:]
             rows, in_default, made, loose, _ = conn.execute(STATE).fetchall()[0]
             assert (rows, loose) == (72, 0), f"{when} {name}: a partition is whole or not there"
+            assert conn.execute(SPAN).fetchall() == [(made,)], f"{when} {name}: rows are taken just as far as partitions reach"
             assert in_default == 72 - 24 * min(made, 3), f"{when} {name}: rows lie where they belong"
 
             result = finish()
 
             assert conn.execute(STATE).fetchone() == (72, 0, 4, 0, 0), f"{when} {name}"
+            assert conn.execute(SPAN).fetchall() == [(4,)]
             assert len(result.created) == 4 - made
             assert finish().created == ()
 

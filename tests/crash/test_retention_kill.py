@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, LiteralString
 
@@ -30,6 +31,10 @@ DUE = range(-13, -10)
 ROWS = 20
 #: Where a run may die: before or after the call of a statement, or of a function that acts outside the database.
 STATEMENTS = (
+    "partitions/record_retention",
+    "partitions/withdraw_due",
+    "partitions/detach_finalize",
+    "partitions/detach_plainly",
     "partitions/record_due",
     "partitions/record_detaching",
     "partitions/detach_concurrently",
@@ -42,6 +47,8 @@ STATEMENTS = (
     "partitions/drop_partition",
     "partitions/record_dropped",
 )
+#: Those that a run calls once; of the others the second call is the one.
+ONCE = ("partitions/record_retention", "partitions/withdraw_due", "partitions/detach_finalize")
 FUNCTIONS = ("tasks.partitions.parquet.write", "tasks.partitions.parquet.read_as_csv", "tasks.partitions.archive._publish")
 POINTS = [(moment, what) for what in (*STATEMENTS, *FUNCTIONS) for moment in ("before", "after")]
 CHILD = """
@@ -67,11 +74,12 @@ def patch_statements(moment: str, what: str) -> None:
     from tasks.partitions import retire as retiring
 
     calls: list[str] = []
+    number = 1 if what in ONCE else 2
 
     def dying(original: Callable[..., Any]) -> Callable[..., Any]:
         def run(conn: Any, name: str, /, **values: object) -> Any:
             calls.extend([name] if name == what else [])
-            is_there = name == what and len(calls) == 2
+            is_there = name == what and len(calls) == number
             if is_there and moment == "before":
                 die()
             result = original(conn, name, **values)
@@ -125,13 +133,31 @@ def resume(as_of_days: int) -> RetentionResult:
     pytest.fail("the dead run's lock was not freed")
 
 
+def prepare(dsn: str, what: str) -> None:
+    """Bring the table into the state in which retention takes that step: a detach pending, or a default partition."""
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        if what == "partitions/detach_finalize":
+            interrupt_a_detach(conn, dsn)
+        if what == "partitions/detach_plainly":
+            conn.execute("create table app.rest partition of app.readings default")
+
+
+def interrupt_a_detach(conn: psycopg.Connection, dsn: str) -> None:
+    with psycopg.connect(dsn) as reader:
+        reader.execute("select count(*) from app.readings")
+        conn.execute("set statement_timeout = '150ms'")
+        with suppress(psycopg.errors.QueryCanceled):
+            conn.execute(f"alter table app.readings detach partition {name_of(DUE[0])} concurrently".encode())
+    assert is_there(conn, "select from maintenance.partition where is_pending_detach")
+
+
 def is_of_the_drop(what: str) -> bool:
     return what in ("partitions/lock_partition", "partitions/drop_partition", "partitions/record_dropped")
 
 
 def sample(points: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Every third point: by turns before and after."""
-    return points[::3]
+    """Every fifth point: by turns before and after."""
+    return points[::5]
 
 
 @pytest.mark.crash
@@ -145,6 +171,7 @@ def test_a_run_killed_at_any_boundary_is_completed_by_the_next(
         monkeypatch.setenv("DATABASE_URL", dsn)
         monkeypatch.setenv("MAINTENANCE_ARCHIVE", str(tmp_path / str(number)))
         make_table(dsn, range(-13, 2), rows=ROWS)
+        prepare(dsn, what)
         later = GRACE.days + 1 if is_of_the_drop(what) else 0
         if later:
             resume(0)
