@@ -17,6 +17,8 @@ select
     case
         when p.relation_oid is not null and not p.is_default and not p.is_leaf
             then 'it is partitioned itself or a foreign table; remove it by hand'
+        when strpos(p.schema || p.name, '.') > 0
+            then 'its name has a dot, which stands between schema and name in the records; rename it'
         when p.relation_oid is not null then coalesce(
             (
                 select format('the publication %%I names it; take it out of there first', b.pubname)

@@ -22,8 +22,8 @@ NEVER, FOREVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=U
 
 @dataclass(eq=False)
 class NameTaken(Permanent):
-    """{parent} needs a partition {name} for [{lower}, {upper}), but {name} exists already and is not that partition. Rename
-    it or move it to another schema; nothing was changed."""
+    """{parent} needs a partition {name} for [{lower}, {upper}), but {name} exists already and is not that partition. Attach it
+    where it was detached by mistake, rename it, or move it to another schema; nothing was changed."""
 
     parent: str
     name: str

@@ -62,7 +62,7 @@ def observe(conn: Connection, table: Relation, partitioning: Partitioning, undel
         candidates = tuple(_kept(conn, table, candidate, undelivered) for candidate in candidates)
     memory = fetch_one(conn, "partitions/read_retention", relation=str(table))
     now: datetime = memory.pop("now")
-    foreign = frozenset(row["name"] for row in fetch(conn, "partitions/list_foreign", parent_oid=parent.oid))
+    unread = frozenset(row["name"] for row in fetch(conn, "partitions/list_unread", parent_oid=parent.oid))
     retired = fetch(conn, "partitions/list_retired_bounds", parent=str(table), parent_oid=parent.oid)
     return Observed(
         parent,
@@ -73,7 +73,7 @@ def observe(conn: Connection, table: Relation, partitioning: Partitioning, undel
         retired=tuple((row["lower"], row["upper"]) for row in retired),
         last=LastRun(**memory) if memory["keep"] is not None else None,
         now=now,
-        newest_rows=_newest_rows(conn, candidates, foreign),
+        newest_rows=_newest_rows(conn, candidates, unread),
     )
 
 
@@ -96,14 +96,14 @@ def list_holds(conn: Connection, table: Relation) -> tuple[Hold, ...]:
     return tuple(Hold(**row) for row in fetch(conn, "partitions/list_holds", relation=str(table)))
 
 
-def _newest_rows(conn: Connection, candidates: Iterable[Candidate], foreign: frozenset[str]) -> Bounds | None:
+def _newest_rows(conn: Connection, candidates: Iterable[Candidate], unread: frozenset[str]) -> Bounds | None:
     """Look from the newest partition down to one that has a row: near enough to judge a clock by, and no scan.
 
-    A foreign table is not read, since its server may be away; behind one nothing is known any more.
+    What is `unread` (a foreign table's server may be away) hides what is behind it: then nothing is known.
     """
     attached = [c for c in candidates if c.state == "attached" and not c.is_default]
     for candidate in sorted(attached, key=lambda c: c.upper or FOREVER, reverse=True):
-        if candidate.name in foreign:
+        if candidate.name in unread:
             return None
         if fetch_one(conn, "partitions/has_row", partition=Relation.parse(candidate.name))["has_row"]:
             return candidate.lower or NEVER, candidate.upper or FOREVER

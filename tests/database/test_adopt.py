@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tasks.core.connect import Kind, transaction
@@ -411,6 +412,37 @@ def test_retention_names_a_sub_partitioned_child_that_is_due_and_takes_the_rest(
     assert len(result.archived) == 3
     assert [(debt.partition, "partitioned itself" in debt.reason) for debt in result.debt] == [("app.split", True)]
     assert ensure(READINGS, declare(READINGS, keep="P10D"), TODAY).created == ()
+
+
+ODD_NAMES = ("Readings 2024", 'say "when"', "größe-%s-{lower}", "select")
+
+
+def test_partitions_of_odd_names_are_taken_over_and_retired(app: psycopg.Connection) -> None:
+    make_days(app, range(-5, 4))
+    for number, name in enumerate(ODD_NAMES):
+        lower = TODAY - (14 - number) * DAY
+        statement = sql.SQL("create table app.{} partition of app.readings for values from ({}) to ({})")
+        app.execute(statement.format(sql.Identifier(name), lower, lower + DAY))
+        app.execute("insert into app.readings (at) values (%s)", [lower])
+    declaration = declare(READINGS, keep="P10D", indexes={"by_id": {"columns": "id", "why": "w", "build": "after_load"}})
+
+    created = ensure(READINGS, declaration, TODAY)
+    kept = keep_to(READINGS, declaration, TODAY)
+
+    assert [c.lower for c in created.created] == [TODAY - n * DAY for n in range(10, 5, -1)]
+    assert sorted(kept.archived) == sorted(f"app.{name}" for name in ODD_NAMES)
+    assert set(ODD_NAMES) <= {name.partition(".")[2] for name in keep_to_later(declaration).dropped}
+
+
+def test_a_name_with_a_dot_is_named_and_the_rest_goes_on(app: psycopg.Connection) -> None:
+    make_days(app, range(-14, 4))
+    for day in (-12, 3):
+        app.execute(f'alter table app."day_{TODAY + day * DAY:%Y_%m_%d}" rename to "day.{abs(day)}"'.encode())
+
+    result = keep_to(READINGS, declare(READINGS, keep="P10D"), TODAY)
+
+    assert len(result.archived) == 3
+    assert [(debt.partition, "has a dot" in debt.reason) for debt in result.debt] == [("app.day.12", True)]
 
 
 @pytest.fixture

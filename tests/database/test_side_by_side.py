@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -191,7 +192,7 @@ def whole_months() -> set[str]:
 
 @pytest.mark.parametrize("default", [False, True], ids=["concurrently", "with a default partition"])
 def test_creation_beside_retention(dsn: str, *, default: bool) -> None:
-    """A detach that waits for the reader holds the parent against an attach; creation waits in steps, and gets its turn."""
+    """A default partition is locked by both; creation waits in steps, and gets its turn."""
     with psycopg.connect(dsn, autocommit=True) as conn:
         conn.execute(DEFAULT if default else "select")
 
@@ -201,6 +202,31 @@ def test_creation_beside_retention(dsn: str, *, default: bool) -> None:
     assert len(created.created) == 8
     assert isinstance(kept, RetentionResult)
     assert len(kept.archived) == 5
+
+
+def test_creation_goes_on_while_a_detach_waits_for_a_reader(dsn: str) -> None:
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(dsn, application_name="a long report") as reader:
+        reader.execute("select count(*) from app.readings")
+        kept = pool.submit(retiring)
+        wait_for_a_pending_detach(dsn)
+
+        result = creating()
+
+        assert not kept.done()
+        reader.rollback()
+        kept.result()
+    assert isinstance(result, CreationResult)
+    assert len(result.created) == 8
+    assert len(result.pending) == 1
+
+
+def wait_for_a_pending_detach(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        for _ in range(500):
+            if conn.execute("select from pg_inherits where inhdetachpending").fetchone() is not None:
+                return
+            time.sleep(0.02)
+    pytest.fail("no detach began")
 
 
 def test_creation_beside_coarsening(dsn: str) -> None:
