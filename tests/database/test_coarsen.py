@@ -274,7 +274,7 @@ TRIGGER = """
         ("drop table app.readings_p20250117", "its partitions do not cover it without a gap"),
         ("alter table app.readings detach partition app.readings_p20250101", "its partitions do not cover it without a gap"),
         (HOLD, "a legal hold lies on it: case 7"),
-        ("create view app.day as select * from app.readings_p20250117", "app.readings_p20250117: the view app.day reads it"),
+        ("create view app.day as select * from app.readings_p20250117", "app.readings_p20250117: app.day reads it by its name"),
         (TRIGGER, "app.readings_p20250117: it has a trigger of its own, tell"),
     ],
 )
