@@ -7,7 +7,7 @@ TEST_STAMP := .venv/.installed-test
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --compile --constraint constraints.txt
 export ROWS
 
-.PHONY: help install demo test test-all check bench-backfill schema clean
+.PHONY: help install demo serve test test-all check bench-backfill schema clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ install: $(TEST_STAMP) ## create .venv and install everything, tests included
 
 demo: $(DEMO_STAMP) ## run the whole migration on an embedded PostgreSQL (ROWS=200000)
 	@MAINTENANCE_EMBEDDED=1 MALLOC_ARENA_MAX=2 $(PY) -m tests.demo
+
+serve: $(DEMO_STAMP) ## start PostgreSQL with the legacy tables, Prefect and a worker, to try the flows by hand (ROWS=50000)
+	@MAINTENANCE_EMBEDDED=1 $(PY) -m tests.demo.serve
 
 test: $(TEST_STAMP) ## run the tests on the embedded PostgreSQL
 	@MAINTENANCE_EMBEDDED=1 $(PY) -m pytest -q -n 2 --dist loadgroup $(ARGS)

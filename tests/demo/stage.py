@@ -62,9 +62,8 @@ class Stage:
 
 
 @contextmanager
-def stage() -> Iterator[Stage]:
+def stage(folder: Path = DATA / "demo") -> Iterator[Stage]:
     """Start PostgreSQL with a fresh database under a watchdog; leaving the block, or dying in it, stops everything."""
-    folder = DATA / "demo"
     with watchdog(folder) as held:
         for old in folder.glob("writer.*"):
             old.unlink()

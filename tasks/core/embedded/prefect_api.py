@@ -52,7 +52,7 @@ class PrefectServer:
         # The server itself, not `prefect server start`: that one starts it as a child, which would outlive a kill.
         argv = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
         argv += ["--host", "127.0.0.1", "--port", str(port), "--timeout-keep-alive", "5", "--log-level", "warning"]
-        self.owner.start_process(self.name, argv, self._env(), self.log)
+        self.owner.start_process(self.name, argv, self._env(port), self.log)
         deadline = time.monotonic() + START_WAIT_S
         while not _answers(f"http://127.0.0.1:{port}/api/health"):
             if self.owner.exit_code(self.name) is not None or time.monotonic() > deadline:
@@ -61,7 +61,7 @@ class PrefectServer:
             time.sleep(0.1)
         return port
 
-    def _env(self) -> dict[str, str]:
+    def _env(self, port: int) -> dict[str, str]:
         """No settings of the user's Prefect, no secrets of the maintained database."""
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(NOT_INHERITED)}
         return {
@@ -70,6 +70,8 @@ class PrefectServer:
             "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{self.database}",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+            # Its pages ask the API there; by default they would ask port 4200.
+            "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api",
             "DO_NOT_TRACK": "1",
             # As `prefect server start` does: one application per process, so it keeps no second copy of its routes.
             "PREFECT__SERVER_FINAL": "1",
