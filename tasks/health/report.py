@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
-from psycopg import sql
 
 from tasks.core.connect import Connection, snapshot
 from tasks.core.declaration import Breakdown, Declaration, Health
@@ -24,6 +23,7 @@ from tasks.core.sqlfiles import fetch_together
 from tasks.health import facts as f
 from tasks.health.facts import Facts, Finding
 from tasks.health.findings import find
+from tasks.upkeep.breakdowns import grouping, is_cached, read_breakdown_cached
 from tasks.upkeep.matview_rows import read_cache_stats
 
 #: Optional relations of Supabase, of pg_cron, and of parts of maintenance that a database may not have yet.
@@ -60,10 +60,18 @@ def read_health(declaration: Declaration, as_of: datetime) -> HealthSummary:
     with snapshot("report_health") as conn:
         present, defaults = _look(conn, declaration)
         answers = _ask(conn, _questions(declaration, as_of, present, defaults))
+    answers |= _cached(declaration, present)
     found = (*_facts(declaration, as_of, present, answers), _cache(declaration))
     limits = limits_of(declaration.health)
     since = {(row["rule"], row["object"]): row["since"] for row in answers["open"]}
     return HealthSummary(as_of, found, tuple(find(found, as_of, limits)), tuple(answers["history"]), since)
+
+
+def _cached(declaration: Declaration, present: Present) -> dict[str, Rows]:
+    """Read through the cache what a refresh alone changes, outside the snapshot: the cache may be down."""
+    shown = ((s, b) for s, b in _breakdowns(declaration) if is_cached(b, declaration))
+    readable = ((s, b) for s, b in shown if _state(present.get(b.relation)) == "read")
+    return {f"breakdown {section}": read_breakdown_cached(breakdown, declaration) for section, breakdown in readable}
 
 
 def _cache(declaration: Declaration) -> f.CacheFacts:
@@ -152,24 +160,12 @@ def _optional(declaration: Declaration, present: Present, defaults: Rows) -> Ask
         if name in present and present[name]["is_readable"]:
             asked[key] = (statement, {"relation": Relation.parse(name)})
     for section, breakdown in _breakdowns(declaration):
-        if _state(present.get(breakdown.relation)) == "read":
-            asked[f"breakdown {section}"] = ("health/breakdown", _grouping(breakdown))
+        if _state(present.get(breakdown.relation)) == "read" and not is_cached(breakdown, declaration):
+            asked[f"breakdown {section}"] = ("upkeep/breakdown", grouping(breakdown))
     for row in defaults:
         if row["is_readable"]:
             asked[f"default {row['table']}"] = ("health/default_rows", {"partition": Relation(row["schema"], row["name"])})
     return asked
-
-
-def _grouping(breakdown: Breakdown) -> dict[str, object]:
-    sums = [sql.SQL("sum({0})").format(sql.Identifier(name)) for name in breakdown.sum] or [sql.SQL("count(*)")]
-    names = breakdown.sum or ("rows",)
-    measures = [sql.SQL("{}::bigint as {}").format(s, sql.Identifier(name)) for s, name in zip(sums, names, strict=True)]
-    return {
-        "relation": Relation.parse(breakdown.relation),
-        "groups": sql.SQL(", ").join(map(sql.Identifier, breakdown.by)),
-        "measures": sql.SQL(", ").join(measures),
-        "total": sums[0],
-    }
 
 
 def _state(found: Mapping[str, Any] | None) -> f.Readable:

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -18,6 +19,7 @@ from tasks.core.declaration import Declaration
 from tasks.core.errors import MaintenanceError
 from tasks.core.names import Relation
 from tasks.core.sqlfiles import fetch
+from tasks.upkeep.breakdowns import to_warm
 from tasks.upkeep.cache import CacheStats, cache_of
 from tasks.upkeep.matviews import Refreshed
 
@@ -42,7 +44,7 @@ def read_matview_cached(name: str, declaration: Declaration) -> MatviewRows:
     """
     declaration.matview(name)
     with runtime() as current:
-        found = cache_of(current, declaration).read_through("evt", _key(name), lambda: asdict(_read(name)))
+        found = cache_of(current, declaration).read_through("evt", _key(name), lambda: _as_json(name))
     return MatviewRows(**found)
 
 
@@ -84,10 +86,15 @@ def renewing(current: Runtime, declaration: Declaration) -> Iterator[Callable[[R
 
 
 def _results(declaration: Declaration) -> dict[str, Any]:
+    wanted: dict[str, Callable[[], Any]] = {_key(name): partial(_as_json, name) for name in declaration.matviews}
     results: dict[str, Any] = {}
-    for name in declaration.matviews:
+    for key, read in (wanted | to_warm(declaration)).items():
         try:
-            results[_key(name)] = asdict(_read(name))
+            results[key] = read()
         except (psycopg.Error, MaintenanceError) as error:
-            _log.info("%s was not put into the cache: %s", name, error)
+            _log.info("%s was not put into the cache: %s", key, error)
     return results
+
+
+def _as_json(name: str) -> dict[str, Any]:
+    return asdict(_read(name))

@@ -15,7 +15,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from tasks.core import sqlfiles
-from tasks.core.connect import Kind, database_now
+from tasks.core.connect import Kind, database_now, runtime
 from tasks.core.declaration import Declaration, read_declaration
 from tasks.core.errors import LockBusy, MissingRelation
 from tasks.core.sqlfiles import ROOT
@@ -24,6 +24,8 @@ from tasks.health.memory import figures, remember
 from tasks.health.page import write_page
 from tasks.health.report import HealthSummary, read_health
 from tasks.health.text import describe, finding_rows
+from tasks.upkeep.matview_rows import renewing
+from tasks.upkeep.matviews import refresh
 
 DAY = timedelta(days=1)
 TABLE, VIEW = "app.readings", "app.totals"
@@ -518,6 +520,21 @@ def test_a_declared_view_is_shown_by_its_columns_with_the_total(dsn: str) -> Non
     execute(dsn, "refresh materialized view app.totals with no data")
     (shown,) = [f for f in report().facts if isinstance(f, BreakdownFacts)]
     assert (shown.state, shown.rows) == ("never filled", ())
+
+
+def test_a_report_reads_a_views_rows_through_the_cache_that_a_refresh_renews(dsn: str) -> None:
+    declaration = declare()
+    with runtime() as current:
+        for number in range(3):
+            execute(dsn, "insert into app.readings select 100 + count(*), now(), 'new' from app.readings")
+            with renewing(current, declaration) as note:
+                note(refresh(VIEW, declaration, database_now(), force=True))
+            for _ in range(2):
+                (shown,) = [fact for fact in report(declaration).facts if isinstance(fact, BreakdownFacts)]
+                assert dict(shown.rows)["new"] == number + 1
+        (cache,) = [fact for fact in report(declaration).facts if isinstance(fact, CacheFacts)]
+    assert cache.hit_rate is not None
+    assert cache.hit_rate > 0.8
 
 
 def test_a_report_is_remembered_and_tells_each_finding_once_a_day_and_when_it_goes(dsn: str) -> None:
