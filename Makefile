@@ -7,7 +7,7 @@ TEST_STAMP := .venv/.installed-test
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --compile --constraint constraints.txt
 export ROWS
 
-.PHONY: help install demo serve test test-all check bench-backfill schema clean
+.PHONY: help install demo serve test test-all check bench-backfill schema reference clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ bench-backfill: $(TEST_STAMP) ## compare the backfill with the plan's own (ROWS=
 schema: $(TEST_STAMP) ## write maintenance.schema.json from the declaration's models
 	@$(PY) -c 'import json; from tasks.core.declaration import Declaration; \
 		print(json.dumps(Declaration.model_json_schema(), indent=2))' > maintenance.schema.json
+
+reference: $(TEST_STAMP) ## write docs/declaration.md from the same models
+	@$(PY) -m tests.reference
 
 clean: ## remove .data, build and caches, archives aside; refuses while a server of .data runs
 	@if [ -x $(PY) ]; then $(PY) -c 'import sys; from tasks.core.embedded import DATA, remove_below; \

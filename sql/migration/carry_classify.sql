@@ -19,7 +19,7 @@ select
     r.at::text as event_time,
     (r.u).{id} is not null as is_present,
     case when (r.u).{id} is not null then case {owners} end end as owner,
-    case when (r.u).{id} is not null then case {adopters} end end as adopter,
+    case when (r.u).{id} is null then null {adopters} end as adopter,
     (r.u).{id} is not null or exists (
         select from bounds as b where (b.lower is null or b.lower <= r.at) and (b.upper is null or r.at < b.upper)
     ) as is_attached

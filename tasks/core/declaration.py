@@ -90,14 +90,14 @@ class Coarsen(_Strict):
 
     after: Duration = Field(description="A range is merged once its end is older than this.")
     to: Interval = Field(description="The length of what the partitions become; longer than `every`.")
-    at_most_per_run: int = Field(default=3, ge=1, le=50)
+    at_most_per_run: int = Field(default=3, ge=1, le=50, description="At most so many ranges in one run, oldest first.")
 
 
 class Partitioning(_Strict):
     """How a table is cut into partitions (D2, D3)."""
 
     by: Name = Field(description="The partition key column: timestamptz, timestamp or date.")
-    every: Interval = "day"
+    every: Interval = Field(default="day", description="The length of a partition.")
     ahead: Duration = Field(description="Runway: partitions exist at least this far past now.")
     zone: Zone = Field(default="UTC", description="Zone in which days and months begin.")
     coarsen: Coarsen | None = Field(default=None, description="Merge closed partitions into longer ones.")
@@ -119,8 +119,8 @@ class Retention(_Strict):
     keep: Duration = Field(description="A partition goes when its upper bound is older than this.")
     then: Literal["drop", "keep"] = Field(default="drop", description="After the grace period: drop, or keep detached.")
     grace: Duration = Field(default=timedelta(days=7), description="From archived to dropped.")
-    at_most_per_run: int = Field(default=3, ge=1, le=50)
-    archive: Literal["parquet", "none"] = "parquet"
+    at_most_per_run: int = Field(default=3, ge=1, le=50, description="At most so many partitions are removed in one run.")
+    archive: Literal["parquet", "none"] = Field(default="parquet", description="What is kept of a partition that goes.")
     hold_restored: Duration = Field(default=timedelta(days=30), description="A restored partition stays at least this long.")
     keep_where: Clause | None = Field(
         default=None, description="A partition with a row for which this condition is true stays, such as undelivered ones."
@@ -131,21 +131,26 @@ class Index(_Strict):
     """One index of a table beside its primary key (D5); built on every partition."""
 
     columns: Clause = Field(description="What stands in the parentheses: columns or expressions.")
-    using: Literal["btree", "brin", "gin", "gist", "hash", "spgist"] = "btree"
-    where: Clause | None = None
+    using: Literal["btree", "brin", "gin", "gist", "hash", "spgist"] = Field(default="btree", description="Its method.")
+    where: Clause | None = Field(default=None, description="Of a partial index: which rows stand in it.")
     options: dict[Name, str | int] = Field(default_factory=dict, description="Storage parameters (WITH).")
-    build: Literal["before_attach", "after_load", "off"] = "before_attach"
-    why: str = Field(min_length=1)
+    build: Literal["before_attach", "after_load", "off"] = Field(
+        default="before_attach",
+        description="With its partition, at the end of a backfill, or not at all; write 'off' in quotes.",
+    )
+    why: str = Field(min_length=1, description="Which question it answers.")
     cost: str | None = Field(default=None, description="Measured cost per row, shown in the plan.")
 
 
 class Table(_Owned):
     """One partitioned table."""
 
-    partitioning: Partitioning
-    retention: Retention | None = None
-    indexes: dict[Name, Index] = Field(default_factory=dict)
-    gates: tuple[str, ...] = ("schema",)
+    partitioning: Partitioning = Field(description="How it is cut.")
+    retention: Retention | None = Field(default=None, description="When partitions go; without it they stay.")
+    indexes: dict[Name, Index] = Field(default_factory=dict, description="Indexes beside the primary key.")
+    gates: tuple[str, ...] = Field(
+        default=("schema",), description="With `retention` no partition goes before that gate has judged the plan."
+    )
 
 
 class Matview(_Owned):
@@ -159,7 +164,7 @@ class Source(_Strict):
     """One legacy table of a migration and where its rows go."""
 
     code: int = Field(ge=1, le=65535, description="Stands in the ids made from this table's bigint keys.")
-    mapping: Name = Field(description="Folder below sql/legacy/ with forward, backward, owns and view.")
+    mapping: Name = Field(description="Folder below sql/legacy/ with forward, backward, owns, view and, if need be, adopts.")
     time: Name = Field(description="The column that becomes the partition key.")
     zone: Zone = Field(default="UTC", description="Zone of this table's times without time zone (D11).")
     aside: Name = Field(description="The legacy table's name after cutover, in its own schema.")
@@ -178,7 +183,7 @@ class Source(_Strict):
 class Migration(_Owned):
     """Legacy tables that become one partitioned table (M1-M8)."""
 
-    target: RelationName
+    target: RelationName = Field(description="The partitioned table, declared under `tables`.")
     span_from: Annotated[timedelta, BeforeValidator(_duration)] | datetime = Field(
         description="Oldest event time that is taken: an instant, or a duration before the first capture."
     )
@@ -217,7 +222,7 @@ class Migration(_Owned):
 class SessionSink(_Owned):
     """The table that holds an application's sessions, and when they end (D9); its columns stand in docs/flows/expire_sessions.md."""
 
-    table: RelationName
+    table: RelationName = Field(description="Where it is written.")
     expire_after: Duration = Field(description="A session without an end of its own is over once it was idle for this long.")
     purge_after: Duration = Field(description="An expired session is deleted once it has been over for this long.")
     batch_rows: int = Field(default=1000, ge=1, le=100_000, description="At most so many sessions in one transaction.")
@@ -251,7 +256,7 @@ FailureField = Literal["id", "occurred_at", "kind", "object", "message", "flow",
 class FailureSink(_Owned):
     """The table in which every failed flow run leaves one row (A4)."""
 
-    table: RelationName
+    table: RelationName = Field(description="Where it is written.")
     columns: dict[Name, FailureField] = Field(min_length=1, description="Which part of the failure stands in which column.")
     constants: dict[Name, str | int | bool] = Field(default_factory=dict, description="What stands in other columns.")
 
@@ -259,14 +264,14 @@ class FailureSink(_Owned):
 class Sinks(_Strict):
     """Tables that maintenance itself writes."""
 
-    sessions: SessionSink | None = None
-    failures: FailureSink | None = None
+    sessions: SessionSink | None = Field(default=None, description="An application's sessions.")
+    failures: FailureSink | None = Field(default=None, description="One row for each failed flow run.")
 
 
 class Breakdown(_Strict):
     """A relation that the health report shows by some of its columns."""
 
-    relation: RelationName
+    relation: RelationName = Field(description="A table or view.")
     by: tuple[Name, ...] = Field(min_length=1, description="Columns to group by.")
     sum: tuple[Name, ...] = Field(default=(), description="Columns to add up, the first decides the order; empty counts rows.")
 
@@ -278,12 +283,16 @@ class Health(_Strict):
         default="critical", description="The run fails where a finding is at least this bad."
     )
     keep: Duration = Field(default=timedelta(days=90), description="How long the figures of a run are kept for trends.")
-    long_transaction: Duration = timedelta(hours=1)
-    idle_in_transaction: Duration = timedelta(minutes=10)
+    long_transaction: Duration = Field(
+        default=timedelta(hours=1), description="A transaction that is open for longer is a finding."
+    )
+    idle_in_transaction: Duration = Field(
+        default=timedelta(minutes=10), description="So is a session that idles in one for longer."
+    )
     slot_wal_mb: int = Field(default=10_240, ge=1, description="WAL kept for a replication slot.")
-    connections_percent: int = Field(default=80, ge=1, le=100)
-    errors: Breakdown | None = None
-    events: Breakdown | None = None
+    connections_percent: int = Field(default=80, ge=1, le=100, description="More of max_connections in use is a finding.")
+    errors: Breakdown | None = Field(default=None, description="What the section errors shows.")
+    events: Breakdown | None = Field(default=None, description="What the section events shows.")
     conversations: tuple[RelationName, ...] = Field(default=(), description="Tables whose size the section memory shows.")
 
 
@@ -308,14 +317,14 @@ class Declaration(_Strict):
     """The whole file."""
 
     schema_sets: tuple[Name, ...] = Field(default=(), description="Sets of sql/migrations/ applied beside 'maintenance'.")
-    tables: dict[RelationName, Table] = Field(default_factory=dict)
-    matviews: dict[RelationName, Matview] = Field(default_factory=dict)
-    migrations: dict[Name, Migration] = Field(default_factory=dict)
-    sinks: Sinks = Field(default_factory=Sinks, description="Tables that maintenance itself writes.")
-    cache: CacheTimes = Field(default_factory=CacheTimes)
+    tables: dict[RelationName, Table] = Field(default_factory=dict, description="Partitioned tables.")
+    matviews: dict[RelationName, Matview] = Field(default_factory=dict, description="Materialized views to refresh.")
+    migrations: dict[Name, Migration] = Field(default_factory=dict, description="Legacy tables that become one of `tables`.")
+    sinks: Sinks = Field(default_factory=Sinks, description="Where sessions and failures are written.")
+    cache: CacheTimes = Field(default_factory=CacheTimes, description="How long what is cached lives.")
     metadata: Metadata | None = Field(default=None, description="Columns that hold metadata in the standard shape.")
-    flows: dict[FlowName, FlowPolicy] = Field(default_factory=dict)
-    health: Health = Field(default_factory=Health)
+    flows: dict[FlowName, FlowPolicy] = Field(default_factory=dict, description="How late a flow may be.")
+    health: Health = Field(default_factory=Health, description="What the health report shows and when it fails.")
 
     @model_validator(mode="after")
     def _targets_are_declared(self) -> Self:

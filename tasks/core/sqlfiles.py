@@ -64,6 +64,11 @@ def load(name: str, root: Path | None = None) -> Statement:
     return _load(name, root or _root_of(name))
 
 
+def is_there(name: str) -> bool:
+    """Say whether there is a file of this name: a part of a mapping that may be left out."""
+    return (_root_of(name) / f"{name}.sql").is_file()
+
+
 def _root_of(name: str) -> Path:
     if name.startswith("legacy/"):
         beside = settings().maintenance_file.resolve().parent / "sql"

@@ -19,7 +19,7 @@ from tasks.core.connect import Connection, Kind, transaction
 from tasks.core.errors import Permanent
 from tasks.core.ledger import Run, unit
 from tasks.core.names import Relation
-from tasks.core.sqlfiles import compose, fetch, fetch_one, load, run
+from tasks.core.sqlfiles import compose, fetch, fetch_one, is_there, load, run
 from tasks.migration.registry import Registered, Source
 from tasks.migration.views import quoted
 
@@ -182,7 +182,8 @@ class _Batch:
         return [_found(row) for row in rows if row["is_attached"]]
 
     def _adopters(self) -> sql.Composed:
-        rules = ((s.id, compose(f"legacy/{self._mapping(s)}/adopts", {})) for s in self.migration.sources)
+        files = ((s.id, f"legacy/{self._mapping(s)}/adopts") for s in self.migration.sources)
+        rules = ((number, compose(file, {})) for number, file in files if is_there(file))
         branches = (compose("migration/carry_adopter", {"adopts": rule, "source_id": number}) for number, rule in rules)
         return sql.SQL(" ").join(branches)
 
