@@ -7,10 +7,10 @@ TEST_STAMP := .venv/.installed-test
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --compile --constraint constraints.txt
 export ROWS
 
-.PHONY: help install demo serve test test-all check bench-backfill schema reference clean
+.PHONY: help install demo serve test test-all check bench bench-backfill bench-partitions schema reference clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(TEST_STAMP) ## create .venv and install everything, tests included
 
@@ -31,6 +31,11 @@ check: $(TEST_STAMP) ## ruff, pyright, import-linter, sqlfluff and the contract 
 
 bench-backfill: $(TEST_STAMP) ## compare the backfill with the plan's own (ROWS=3000000)
 	@MAINTENANCE_EMBEDDED=1 $(PY) -m tests.bench.backfill
+
+bench-partitions: $(TEST_STAMP) ## compare partitions with pg_partman, plain SQL, COPY and pandas (ROWS=250000)
+	@MAINTENANCE_EMBEDDED=1 $(PY) -m tests.bench.partitions
+
+bench: bench-backfill bench-partitions ## run every benchmark, one after the other, each at its own ROWS
 
 schema: $(TEST_STAMP) ## write maintenance.schema.json from the declaration's models
 	@$(PY) -c 'import json; from tasks.core.declaration import Declaration; \

@@ -21,11 +21,10 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from tasks.core.embedded import DATA, own_directory, remove, watchdog
 from tasks.core.migrations import apply
-from tests.bench.common import SETTINGS, Figure, Goal, judged, median_ratio, print_table, run, turns, write_json
+from tests.bench.common import SETTINGS, Drawn, Figure, Goal, judged, median_ratio, print_table, run, turns, write_json
 from tests.bench.contenders import AS_OF, CONTENDERS, Measured, take_turn
 from tests.demo import statements
 from tests.demo.legacy import create_legacy, generate
@@ -179,7 +178,7 @@ def main(directory: Path = DATA / "bench") -> int:
         return 1
     own = own_directory(directory)
     try:
-        with watchdog(own) as held, _Drawn(console) as drawn:
+        with watchdog(own) as held, Drawn(console) as drawn:
             server = held.start_postgres(settings=SETTINGS)
             measured = contest(_arena(server.dsn, scale, drawn.tell))
     finally:
@@ -203,25 +202,6 @@ def admit(admin: psycopg.Connection[Any], role: str) -> None:
     """Make what a contender needs of a server: Supabase's roles, and checkpoints for the maintenance role."""
     statements.run(admin, "legacy/roles")
     run(admin, "may_checkpoint", role=role)
-
-
-class _Drawn(Progress):
-    """One live line: the turn that is taken, its rows, its time."""
-
-    def __init__(self, console: Console) -> None:
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[counted]}"))
-        super().__init__(*columns, TimeElapsedColumn(), console=console, transient=True)
-        self.line, self.step = self.add_task("PostgreSQL", total=None, counted=""), ""
-
-    def tell(self, step: str, done: int, total: int | None) -> None:
-        """Draw; a new step begins a new line, and without a terminal is printed."""
-        if step != self.step:
-            self.step = step
-            self.remove_task(self.line)
-            self.line = self.add_task(step, total=total, counted="")
-            if not self.console.is_terminal:
-                self.console.print(step)
-        self.update(self.line, completed=done, total=total, counted=f"{done:,}" if done else "")
 
 
 if __name__ == "__main__":

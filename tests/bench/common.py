@@ -18,6 +18,7 @@ from typing import Any
 
 import psycopg
 from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from tasks.core.settings import PROJECT, settings
@@ -34,6 +35,8 @@ SETTINGS: Mapping[str, str] = {
     "checkpoint_timeout": "1h",
     "autovacuum": "off",
 }
+#: More rivals than these share a column: a terminal is narrow.
+MOST_COLUMNS = 3
 _COMPARE = {">=": operator.ge, "<=": operator.le, "<": operator.lt}
 
 
@@ -92,18 +95,23 @@ def judged(figure: str, unit: str, ours: float, rivals: Mapping[str, float], goa
 
 
 def print_table(console: Console, title: str, figures: Sequence[Figure]) -> None:
-    """Print figure, ours, each rival, goal, and whether it is met."""
+    """Print figure, ours, each rival, goal, and whether it is met; more than three rivals share one column."""
     rivals = list(dict.fromkeys(name for figure in figures for name in figure.rivals))
-    table = Table("figure", title=title, title_justify="left")
-    for name in ("ours", *rivals, "goal"):
+    is_shared = len(rivals) > MOST_COLUMNS
+    table = Table("figure", title=title, title_justify="left", show_lines=is_shared)
+    for name in ("ours", *(["rivals"] if is_shared else rivals), "goal"):
         table.add_column(name, justify="right")
     table.add_column("")
     for figure in figures:
-        others = [_shown(figure.rivals.get(name)) for name in rivals]
+        others = [_shared(figure)] if is_shared else [_shown(figure.rivals.get(name)) for name in rivals]
         verdict = {None: "", True: "met", False: "missed"}[figure.met]
         label = f"{figure.figure} ({figure.unit})" if figure.unit else figure.figure
         table.add_row(label, _shown(figure.ours), *others, figure.goal or "", verdict)
     console.print(table)
+
+
+def _shared(figure: Figure) -> str:
+    return "\n".join(f"{name} {_shown(value)}" for name, value in figure.rivals.items())
 
 
 def _shown(value: float | None) -> str:
@@ -116,6 +124,25 @@ def write_json(name: str, figures: Sequence[Figure], output: Path | None = None)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps([asdict(figure) for figure in figures], indent=2) + "\n", encoding="utf-8")
     return path
+
+
+class Drawn(Progress):
+    """One live line: the turn that is taken, its rows, its time."""
+
+    def __init__(self, console: Console) -> None:
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[counted]}"))
+        super().__init__(*columns, TimeElapsedColumn(), console=console, transient=True)
+        self.line, self.step = self.add_task("PostgreSQL", total=None, counted=""), ""
+
+    def tell(self, step: str, done: int, total: int | None) -> None:
+        """Draw; a new step begins a new line, and without a terminal is printed."""
+        if step != self.step:
+            self.step = step
+            self.remove_task(self.line)
+            self.line = self.add_task(step, total=total, counted="")
+            if not self.console.is_terminal:
+                self.console.print(step)
+        self.update(self.line, completed=done, total=total, counted=f"{done:,}" if done else "")
 
 
 def say(**fields: object) -> None:

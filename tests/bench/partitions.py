@@ -1,0 +1,393 @@
+"""`make bench-partitions`: making, removing and archiving partitions against pg_partman, plain SQL, COPY and pandas.
+
+ROWS (250,000; the rows of the larger day), PARTITIONS (365), TABLES (1,000) and ROUNDS (3) come from the environment. Runs on
+Debian's PostgreSQL 15 where pg_partman is installed for it, else on the embedded server without that rival. Prints one
+table, writes build/bench/partitions.json, and ends with 0 also where a goal is missed: a figure is no test.
+Belongs here: servers, databases, rounds, what the figures mean. Keep out: what a contender does (`partition_contenders`,
+`archiving`, `planning`).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+from rich.console import Console
+
+from tasks.core.connect import runtime
+from tasks.core.embedded import DATA, own_directory, remove, watchdog
+from tasks.core.migrations import apply
+from tasks.partitions.indexes import ensure_indexes
+from tests.bench import partition_contenders
+from tests.bench.archiving import CSV, PANDAS, WRITERS, Written
+from tests.bench.backfill import MAINTAINER, admit
+from tests.bench.common import SETTINGS, Drawn, Figure, Goal, judged, median_ratio, print_table, run, turns, write_json
+from tests.bench.partition_contenders import CREATORS, OURS, PARENT, PARTMAN, PLAIN, REMOVERS, TABLE, Ground, add_day
+from tests.bench.planning import EACH, plan_from_catalog, plan_many
+from tests.bench.probe import Probes, Role, now, probing
+from tests.demo import statements
+
+DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
+PARTMAN_15 = Path("/usr/share/postgresql/15/extension/pg_partman.control")
+#: Days from today: the smaller and the larger day are removed alone, the many under the eyes of a reader; two are archived.
+SMALL, LARGE, MANY, WRITTEN, NEWEST = -92, -91, range(-90, -60), (-5, -4), 1
+BASE, RETAINED, ARCHIVED = "bench_base", "bench_retained", "bench_archived"
+BYTES_PER_ROW, BYTES_APART = 8_000, 2_000_000_000
+
+Window = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured, and how often."""
+
+    rows: int = 250_000
+    partitions: int = 365
+    tables: int = 1_000
+    rounds: int = 3
+    idle_s: float = 4.0
+
+    @classmethod
+    def from_environment(cls) -> Scale:
+        """Read ROWS, PARTITIONS, TABLES and ROUNDS, each optional."""
+        given = {name: os.environ.get(name.upper()) for name in ("rows", "partitions", "tables", "rounds")}
+        return cls(**{name: int(value.replace("_", "")) for name, value in given.items() if value})
+
+
+@dataclass(frozen=True)
+class Arena:
+    """A server, the role that every contender works as, and who is told how far it has come."""
+
+    superuser_dsn: str
+    scale: Scale
+    tell: Callable[[str, int, int | None], None]
+    has_partman: bool
+    role: str = MAINTAINER
+    password: str = secrets.token_urlsafe(16)
+    midnight: datetime = field(default_factory=lambda: datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0))
+
+    def ground(self, database: str) -> Ground:
+        """Return a database as its contender sees it."""
+        dsn = make_conninfo(self.superuser_dsn, dbname=database, user=self.role, password=self.password)
+        return Ground(dsn, make_conninfo(self.superuser_dsn, dbname=database), self.role, self.midnight)
+
+    def present(self, names: Sequence[str]) -> list[str]:
+        """Return the contenders that can take part on this server."""
+        return [name for name in names if name != PARTMAN or self.has_partman]
+
+
+@dataclass(frozen=True)
+class Created:
+    """One turn of making partitions: seconds, and the p99 in milliseconds of who worked beside it."""
+
+    seconds: float
+    reader_ms: float
+    writer_ms: float
+
+
+@dataclass(frozen=True)
+class Removed:
+    """One turn of removing: milliseconds for the smaller and the larger day, and p99 against idle while many days go."""
+
+    small_ms: float
+    large_ms: float
+    reader_slowed: float
+    writer_slowed: float
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """Everything, round by round; seconds of planning for all tables, and for all tables with what is read."""
+
+    created: Mapping[str, Sequence[Created]]
+    removed: Mapping[str, Sequence[Removed]]
+    written: Mapping[str, Sequence[Written]]
+    planned: Sequence[float]
+    planned_from_catalog: Sequence[float]
+
+
+def contest(arena: Arena) -> Measurements:
+    """Fill the templates, let every contender take its turns on copies of them, and return what was measured."""
+    kept = dict(os.environ)
+    with closing(psycopg.connect(arena.superuser_dsn, autocommit=True)) as admin:
+        try:
+            _make_templates(admin, arena)
+            return Measurements(
+                _each_turn(admin, arena, "make", BASE, list(CREATORS), _create),
+                _each_turn(admin, arena, "remove", RETAINED, list(REMOVERS), _remove),
+                _each_turn(admin, arena, "archive", ARCHIVED, list(WRITERS), _archive),
+                *_plan(admin, arena),
+            )
+        finally:
+            for template in (BASE, RETAINED, ARCHIVED):
+                run(admin, "drop", database=template)
+            os.environ.clear()
+            os.environ.update(kept)
+
+
+def _make_templates(admin: psycopg.Connection[Any], arena: Arena) -> None:
+    """The shipped table with a partition for each day; copies of it get the rows that go."""
+    rows = arena.scale.rows
+    statements.run(admin, "stage/create_database", database=BASE, owner=arena.role)
+    ground = arena.ground(BASE)
+    partition_contenders.enter(ground)
+    apply(("event_store",))
+    with runtime():
+        for phase in ("before_attach", "after_load"):
+            ensure_indexes(TABLE, partition_contenders.declared(), phase)
+    with closing(ground.connect()) as conn:
+        for number in range(NEWEST + 1):
+            add_day(conn, ground, number)
+    _fill(arena, BASE, {0: rows // 10})
+    for template, filled in (
+        (RETAINED, {SMALL: rows // 10, LARGE: rows, **dict.fromkeys(MANY, max(rows // 250, 1))}),
+        (ARCHIVED, dict.fromkeys(WRITTEN, rows // len(WRITTEN))),
+    ):
+        run(admin, "clone", database=template, template=BASE, owner=arena.role)
+        with closing(arena.ground(template).connect()) as conn:
+            for number in range(min(filled), 0):
+                add_day(conn, arena.ground(template), number)
+        _fill(arena, template, filled)
+
+
+def _fill(arena: Arena, database: str, filled: Mapping[int, int]) -> None:
+    ground, done = arena.ground(database), 0
+    with closing(ground.connect()) as conn:
+        for number, rows in filled.items():
+            run(conn, "partitions/fill", parent=PARENT, lower=ground.day(number), rows=rows)
+            done += rows
+            arena.tell(f"rows of {database}", done, sum(filled.values()))
+    with closing(psycopg.connect(ground.superuser_dsn, autocommit=True)) as conn:
+        run(conn, "vacuum")
+
+
+def _each_turn(
+    admin: psycopg.Connection[Any],
+    arena: Arena,
+    deed: str,
+    template: str,
+    names: Sequence[str],
+    take: Callable[[psycopg.Connection[Any], Arena, Ground, str], Any],
+) -> dict[str, list[Any]]:
+    present = arena.present(names)
+    measured: dict[str, list[Any]] = {name: [] for name in present}
+    for number, name in turns(present, arena.scale.rounds):
+        arena.tell(f"round {number + 1}: {deed}: {name}", 0, None)
+        with _copy_of(admin, arena, template) as ground:
+            measured[name].append(take(admin, arena, ground, name))
+    return measured
+
+
+@contextmanager
+def _copy_of(admin: psycopg.Connection[Any], arena: Arena, template: str) -> Iterator[Ground]:
+    """Lend a copy of a template; DATABASE_URL names it."""
+    database = "bench_turn"
+    run(admin, "clone", database=database, template=template, owner=arena.role)
+    try:
+        ground = arena.ground(database)
+        partition_contenders.enter(ground)
+        yield ground
+    finally:
+        run(admin, "drop", database=database)
+
+
+def _create(admin: psycopg.Connection[Any], arena: Arena, ground: Ground, name: str) -> Created:
+    create = CREATORS[name](ground)
+    run(admin, "checkpoint")
+    with probing(ground.dsn, TABLE) as probes:
+        window = _timed(lambda: create(arena.scale.partitions))
+    _require_partitions(ground, NEWEST + 1 + arena.scale.partitions)
+    return Created(window[1] - window[0], *_p99(probes, window))
+
+
+def _p99(probes: Probes, window: Window) -> tuple[float, float]:
+    roles: tuple[Role, Role] = ("reader", "writer")
+    reader, writer = (probes.p99(role, window) for role in roles)
+    return reader, writer
+
+
+def _remove(admin: psycopg.Connection[Any], arena: Arena, ground: Ground, name: str) -> Removed:
+    take_away = REMOVERS[name](ground)
+    alone: list[Window] = []
+    for day in (SMALL, LARGE):
+        run(admin, "checkpoint")
+        alone.append(_timed(lambda day=day: take_away(day, day + 1)))
+        _require_gone(ground, day + 1)
+    run(admin, "checkpoint")
+    with probing(ground.dsn, TABLE) as probes:
+        idle = _timed(lambda: time.sleep(arena.scale.idle_s))
+        busy = _timed(lambda: take_away(MANY.start, MANY.stop))
+    _require_gone(ground, MANY.stop)
+    slowed = [during / before for during, before in zip(_p99(probes, busy), _p99(probes, idle), strict=True)]
+    return Removed(*(1000 * (end - begin) for begin, end in alone), *slowed)
+
+
+def _timed(work: Callable[[], object]) -> Window:
+    begin = now()
+    work()
+    return begin, now()
+
+
+def _require_partitions(ground: Ground, wanted: int) -> None:
+    with closing(ground.connect()) as conn:
+        found = run(conn, "partitions/count_partitions", parent=TABLE).fetchall()[0][0]
+    if found != wanted:
+        raise RuntimeError(f"{found} partitions stand where {wanted} were to be made")
+
+
+def _require_gone(ground: Ground, day: int) -> None:
+    """A contender that removes less is no rival."""
+    with closing(ground.connect()) as conn:
+        left = run(conn, "partitions/count_before", parent=PARENT, upper=ground.day(day)).fetchall()[0][0]
+        kept = run(conn, "partitions/count_before", parent=PARENT, upper=ground.day(NEWEST)).fetchall()[0][0]
+    if left or not kept:
+        raise RuntimeError(f"{left} rows are left that were to go, {kept} of those that were to stay")
+
+
+def _archive(admin: psycopg.Connection[Any], arena: Arena, ground: Ground, name: str) -> Written:
+    run(admin, "checkpoint")
+    with tempfile.TemporaryDirectory(prefix="bench_archive_") as folder:
+        return WRITERS[name](ground, WRITTEN, Path(folder))
+
+
+def _plan(admin: psycopg.Connection[Any], arena: Arena) -> tuple[list[float], list[float]]:
+    scale = arena.scale
+    arena.tell("plan", 0, None)
+    alone = [plan_many(scale.tables, arena.midnight) for _ in range(scale.rounds)]
+    with _copy_of(admin, arena, RETAINED) as ground:
+        each = [plan_from_catalog(ground, times=5) for _ in range(scale.rounds)]
+    return alone, [scale.tables * seconds for seconds in each]
+
+
+def figures(measured: Measurements, scale: Scale) -> list[Figure]:
+    """Say what the measurements mean: ratios are medians of the ratios of each round, the rest are medians."""
+    return [
+        *_creation(measured.created, scale),
+        *_removal(measured.removed, scale),
+        *_archives(measured.written, scale),
+        *_planning(measured, scale),
+    ]
+
+
+def _creation(created: Mapping[str, Sequence[Created]], scale: Scale) -> list[Figure]:
+    what = f"{scale.partitions} daily partitions made"
+    base = PARTMAN if PARTMAN in created else PLAIN
+    goal = Goal("<=", 2.0) if base == PARTMAN else None
+    return [
+        _ratio(f"{what}: time against {base}", created, base, lambda one: one.seconds, goal),
+        _plain(what, "s", created, lambda one: one.seconds),
+        _no_worse(f"{what}: reader's p99", created, lambda one: one.reader_ms),
+        _no_worse(f"{what}: writer's p99", created, lambda one: one.writer_ms),
+    ]
+
+
+def _removal(removed: Mapping[str, Sequence[Removed]], scale: Scale) -> list[Figure]:
+    small, large = f"{scale.rows // 10:,}", f"{scale.rows:,}"
+    return [
+        _plain(f"a day of {small} rows removed", "ms", removed, lambda one: one.small_ms),
+        _plain(f"a day of {large} rows removed", "ms", removed, lambda one: one.large_ms),
+        _plain("ten times the rows: time", "ratio", removed, lambda one: one.large_ms / one.small_ms, Goal("<=", 1.5)),
+        _plain(
+            f"{len(MANY)} days removed: reader's p99 against idle",
+            "ratio",
+            removed,
+            lambda one: one.reader_slowed,
+            Goal("<=", 2),
+        ),
+        _plain(f"{len(MANY)} days removed: writer's p99 against idle", "ratio", removed, lambda one: one.writer_slowed),
+    ]
+
+
+def _archives(written: Mapping[str, Sequence[Written]], scale: Scale) -> list[Figure]:
+    rows = len(WRITTEN) * (scale.rows // len(WRITTEN))
+    return [
+        _ratio("archived and proven: rows/s against pandas", written, PANDAS, lambda one: rows / one.seconds, Goal(">=", 3.0)),
+        _ratio("archive: bytes against CSV", written, CSV, lambda one: one.bytes, Goal("<=", 0.6)),
+        _plain("archived and proven", "rows/s", written, lambda one: rows / one.seconds),
+        _plain("archive", "B/row", written, lambda one: one.bytes / rows),
+    ]
+
+
+def _planning(measured: Measurements, scale: Scale) -> list[Figure]:
+    what, goal = f"{scale.tables:,} tables", Goal("<=", 10.0)
+    read = f"the same with reading a catalog of {NEWEST + 1 - SMALL} partitions each, from one table's"
+    return [
+        judged(f"{what} of {EACH} partitions planned", "s", median(measured.planned), {}, goal),
+        judged(read, "s", median(measured.planned_from_catalog), {}),
+    ]
+
+
+def _ratio(
+    figure: str, measured: Mapping[str, Sequence[Any]], base: str, of: Callable[[Any], float], goal: Goal | None
+) -> Figure:
+    values = {name: [of(one) for one in taken] for name, taken in measured.items()}
+    shown = {name: median_ratio(taken, values[base]) for name, taken in values.items()}
+    return judged(figure, "ratio", shown.pop(OURS), shown, goal)
+
+
+def _plain(
+    figure: str, unit: str, measured: Mapping[str, Sequence[Any]], of: Callable[[Any], float], goal: Goal | None = None
+) -> Figure:
+    shown = {name: median(of(one) for one in taken) for name, taken in measured.items()}
+    return judged(figure, unit, shown.pop(OURS), shown, goal)
+
+
+def _no_worse(figure: str, measured: Mapping[str, Sequence[Any]], of: Callable[[Any], float]) -> Figure:
+    """Judge against the best rival's figure as it is shown."""
+    found = _plain(figure, "ms", measured, of)
+    return judged(figure, "ms", found.ours, found.rivals, Goal("<=", min(found.rivals.values())))
+
+
+def main(directory: Path = DATA / "bench") -> int:
+    """Measure on a server of our own below `directory`, which is removed afterwards."""
+    scale, console = Scale.from_environment(), Console(soft_wrap=True, highlight=False)
+    directory.mkdir(parents=True, exist_ok=True)
+    needed, free = scale.rows * BYTES_PER_ROW + BYTES_APART, shutil.disk_usage(directory).free
+    if free < needed:
+        console.print(f"{needed / 1e9:.0f} GB are needed in {directory} and {free / 1e9:.0f} are free: give fewer ROWS.")
+        return 1
+    binaries = DEBIAN_15 if PARTMAN_15.exists() and (DEBIAN_15 / "postgres").exists() else None
+    if binaries is None:
+        console.print("pg_partman is not measured: it needs Debian's PostgreSQL 15 (apt-get install postgresql-15-partman).")
+    own = own_directory(directory)
+    try:
+        with watchdog(own) as held, Drawn(console) as drawn:
+            server = held.start_postgres(binaries=binaries, settings=SETTINGS)
+            measured = contest(make_arena(server.dsn, scale, drawn.tell))
+    finally:
+        remove(own)
+    found = figures(measured, scale)
+    print_table(console, f"PostgreSQL {server.version}, medians of {scale.rounds}", found)
+    console.print(f"Written to {write_json('partitions', found)}")
+    return 0
+
+
+def make_arena(dsn: str, scale: Scale, tell: Callable[[str, int, int | None], None]) -> Arena:
+    """Make the role and what it needs on a server of our own."""
+    with closing(psycopg.connect(dsn, autocommit=True)) as admin:
+        arena = Arena(dsn, scale, tell, has_partman=has_partman(admin))
+        statements.run(admin, "stage/create_maintainer", role=arena.role, password=arena.password)
+        admit(admin, arena.role)
+    return arena
+
+
+def has_partman(admin: psycopg.Connection[Any]) -> bool:
+    """Say whether the rival can take part on this server."""
+    return bool(run(admin, "partitions/partman_available").fetchall()[0][0])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
