@@ -1,0 +1,181 @@
+"""`make bench-memory`: each flow again and again in one process of its own; the memory must stay where it is (N8).
+
+RUNS (200) and FLOWS (all, or names with commas) come from the environment. Prints one table: peak and growth by flow, and
+writes build/bench/memory.json. The growth is the slope of a straight line through the resident memory of the last three
+quarters of the runs. A flow that refuses in the state it finds counts too: an error must not cost memory either.
+Belongs here: what is run against what, the slope, the table. Keep out: judging speed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import linear_regression, median
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+from rich.console import Console
+
+from tasks.core.connect import database_now, runtime
+from tasks.core.declaration import read_declaration
+from tasks.core.embedded import DATA, Watchdog, own_directory, remove, watchdog
+from tasks.core.migrations import apply
+from tasks.partitions.create import ensure_partitions
+from tests.bench.common import Figure, Goal, judged, peak_memory, print_table, say, write_json
+from tests.bench.common import in_process as run_child
+from tests.declarations import SECOND_MIGRATION, make_bills, make_second
+from tests.demo import statements
+from tests.demo.memory import release
+
+RUNS = int(os.environ.get("RUNS") or 200)
+MAINTAINER, PASSWORD = "maintainer", "only-here"
+#: Growth that is no noise: more than this in a hundred runs.
+MOST_MB = 1.0
+#: Flow → its database and parameters; `bills` is the second declaration with a migration under way.
+CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "apply_migrations": ("shipped", {}),
+    "create_partitions": ("shipped", {}),
+    "enforce_retention": ("shipped", {}),
+    "coarsen_partitions": ("shipped", {}),
+    "rebuild_indexes": ("shipped", {}),
+    "restore_partition": ("shipped", {"table": "unified.event_metric_events", "partition": "no_such"}),
+    "refresh_matviews": ("shipped", {"force": True}),
+    "repair_metadata": ("shipped", {}),
+    "expire_sessions": ("shipped", {}),
+    "report_health": ("shipped", {}),
+    "validate": ("shipped", {"suite": "schema"}),
+    "backfill": ("bills", {"migration": "bills"}),
+    "verify_integrity": ("bills", {"migration": "bills"}),
+    "migrate": ("bills", {"migration": "bills"}),
+    "cut_over": ("bills", {"migration": "bills", "rehearse": True}),
+    "roll_back": ("bills", {"migration": "bills"}),
+    "retire_legacy": ("bills", {"migration": "bills"}),
+}
+
+
+@dataclass(frozen=True)
+class Course:
+    """What one process showed: resident bytes by run, its peak, how many runs ended in an error."""
+
+    resident: Sequence[tuple[int, int]]
+    peak: int
+    failed: int
+    #: What the last run that failed said.
+    error: str
+
+    @property
+    def growth_mb(self) -> float:
+        """Megabytes in a hundred runs, after the first quarter, in which caches fill."""
+        settled = self.resident[len(self.resident) // 4 :]
+        slope, _ = linear_regression([run for run, _ in settled], [size for _, size in settled])
+        return slope * 100 / 1e6
+
+
+def measure(held: Watchdog, output: Path, names: Sequence[str], runs: int = RUNS) -> dict[str, Course]:
+    """Run every flow `runs` times in a process of its own, against databases that are made for it."""
+    server = held.start_postgres(settings={"fsync": "off", "synchronous_commit": "off"})
+    with closing(psycopg.connect(server.dsn, autocommit=True)) as admin:
+        statements.run(admin, "stage/create_maintainer", role=MAINTAINER, password=PASSWORD)
+        statements.run(admin, "legacy/roles")
+        admin.execute("create role service_member nologin")
+        environments = {kind: _database(admin, server.dsn, kind, output) for kind in ("shipped", "bills")}
+    api = {"PREFECT_API_URL": held.start_prefect(), "PREFECT_LOGGING_LEVEL": "CRITICAL"}
+    return {name: _course(name, {**environments[CASES[name][0]], **api}, runs) for name in names}
+
+
+def _database(admin: psycopg.Connection[Any], dsn: str, kind: str, output: Path) -> dict[str, str]:
+    statements.run(admin, "stage/create_database", database=kind, owner=MAINTAINER)
+    own = make_conninfo(dsn, dbname=kind, user=MAINTAINER, password=PASSWORD)
+    environment = {"DATABASE_URL": own, "MAINTENANCE_OUTPUT": str(output)}
+    with _set(environment):
+        apply(("event_store",) if kind == "shipped" else ())
+    if kind == "bills":
+        make_second(own)
+        make_bills(own)
+        with closing(psycopg.connect(own, autocommit=True)) as conn:
+            conn.execute("revoke all on accounts.invoices from authenticated, service_role")
+        environment["MAINTENANCE_FILE"] = str(SECOND_MIGRATION)
+        with _set(environment), runtime():
+            ensure_partitions("accounts.invoices", read_declaration(), database_now())
+    return environment
+
+
+@contextmanager
+def _set(environment: Mapping[str, str]) -> Iterator[None]:
+    former = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        for name, value in former.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _course(name: str, environment: Mapping[str, str], runs: int) -> Course:
+    said = run_child("tests.bench.memory", [name, str(runs)], {"MAINTENANCE_EMBEDDED": "", **environment}, lambda _: None)
+    return Course([(run, size) for run, size in said["resident"]], said["peak"], said["failed"], said["error"])
+
+
+def figures(courses: Mapping[str, Course]) -> list[Figure]:
+    """Return peak and growth by flow."""
+    peaks = [judged(f"{name}: peak", "MB", course.peak / 1e6, {}) for name, course in courses.items()]
+    goal = Goal("<", MOST_MB)
+    return peaks + [judged(f"{name}: growth in 100 runs", "MB", course.growth_mb, {}, goal) for name, course in courses.items()]
+
+
+def repeat(name: str, runs: int) -> None:
+    """Run one flow again and again and say what was seen."""
+    flow = getattr(importlib.import_module(f"flows.{name}"), name)
+    resident, failed, said = list[tuple[int, int]](), 0, ""
+    for number in range(1, runs + 1):
+        try:
+            flow(**CASES[name][1])
+        except Exception as error:  # noqa: BLE001 (counted and told; a flow may refuse in the state it finds)
+            failed, said = failed + 1, str(error)
+        if number % max(1, runs // 40) == 0:
+            release()
+            resident.append((number, _resident()))
+    say(resident=resident, peak=peak_memory(), failed=failed, error=said)
+
+
+def _resident() -> int:
+    with suppress(OSError):
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
+
+
+def main(directory: Path = DATA / "bench") -> int:
+    """Measure on servers of our own below `directory`, which is removed afterwards."""
+    console = Console(soft_wrap=True, highlight=False)
+    names = [name for name in CASES if name in (os.environ.get("FLOWS") or ",".join(CASES)).split(",")]
+    directory.mkdir(parents=True, exist_ok=True)
+    own = own_directory(directory)
+    output = own / "output"
+    try:
+        with watchdog(own) as held:
+            courses = measure(held, output, names)
+    finally:
+        shutil.rmtree(output, ignore_errors=True)
+        remove(own)
+    found = figures(courses)
+    print_table(console, f"{RUNS} runs of each flow in one process", found)
+    for name, course in courses.items():
+        if course.failed:
+            console.print(f"{name}: {course.failed} of {RUNS} runs refused: {course.error[:200]}")
+    console.print(f"Median peak {median(course.peak for course in courses.values()) / 1e6:.0f} MB")
+    console.print(f"Written to {write_json('memory', found)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(repeat(sys.argv[1], int(sys.argv[2])) if len(sys.argv) > 1 else main())
