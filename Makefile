@@ -7,7 +7,7 @@ TEST_STAMP := .venv/.installed-test
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --compile --constraint constraints.txt
 export ROWS
 
-.PHONY: help install demo serve test test-all check bench bench-backfill bench-partitions bench-memory schema reference clean
+.PHONY: help install demo serve test test-all check bench bench-backfill bench-metadata bench-partitions bench-memory schema reference clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,8 @@ bench-partitions: $(TEST_STAMP) ## compare partitions with pg_partman, plain SQL
 	@MAINTENANCE_EMBEDDED=1 $(PY) -m tests.bench.partitions
 
 bench: bench-backfill bench-partitions ## run every benchmark, one after the other, each at its own ROWS
+bench-metadata: $(TEST_STAMP) ## what it costs an insert to hold metadata in its shape (ROWS=200000)
+	@MAINTENANCE_EMBEDDED=1 $(PY) -m tests.bench.metadata
 
 bench-memory: $(TEST_STAMP) ## run each flow 200 times in one process and see whether memory grows (RUNS=200)
 	@MAINTENANCE_EMBEDDED=1 MALLOC_ARENA_MAX=2 $(PY) -m tests.bench.memory

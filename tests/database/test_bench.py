@@ -1,4 +1,4 @@
-"""The benchmark of the backfill runs at a small scale and says its figures in the form that its readers expect."""
+"""The benchmarks run at a small scale and say their figures in the form that their readers expect."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from rich.console import Console
 
+from tests.bench import metadata
 from tests.bench.backfill import Arena, Scale, admit, contest, figures
 from tests.bench.common import Figure, Goal, judged, median_ratio, print_table, turns, write_json
 from tests.bench.contenders import CONTENDERS
@@ -42,6 +43,31 @@ def test_every_contender_loads_the_same_rows_and_the_figures_are_written_as_json
     assert [line["goal"] for line in judged_lines] == [">= 4.5", ">= 3", "<= 0.5", "< 200"]
     assert all(isinstance(line["met"], bool) for line in judged_lines)
     assert left == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processor time of the server is read from /proc")
+def test_every_way_to_hold_metadata_in_its_shape_is_measured_in_every_way_to_insert(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", server.superuser_dsn)
+    with psycopg.connect(server.superuser_dsn, autocommit=True) as admin:
+        admit(admin, MAINTAINER)
+        arena = Arena(server.superuser_dsn, Scale(100, 1, 1), lambda *_: None, MAINTAINER, server.password)
+        measured = metadata.contest(arena)
+        left = admin.execute("select datname from pg_database where datname like 'bench%'").fetchall()
+
+    assert set(measured) == {(way, name) for way in metadata.WAYS for name in metadata.CONTENDERS}
+    assert all(len(rounds) == 1 for rounds in measured.values())
+    assert left == []
+    # At this scale a turn may cost less than the kernel counts.
+    costs = {key: [2.0] if key[1] == metadata.NONE else [3.0] for key in measured}
+    costs["single", "trigger_refuses"] = [2.5]
+    costs["bulk", metadata.LAX] = [2.0]
+    written: list[dict[str, object]] = json.loads(write_json("metadata", metadata.figures(costs), tmp_path).read_text())
+    assert [set(line) for line in written] == [KEYS] * 2 * len(metadata.WAYS)
+    assert [line["ours"] for line in written] == [1.5, 1.0] * len(metadata.WAYS)
+    assert [line["met"] for line in written[1::2]] == [True, False, True], "a cheaper trigger is a goal that is missed"
 
 
 def test_every_contender_has_one_turn_a_round_and_each_round_begins_with_the_next() -> None:

@@ -10,13 +10,16 @@ import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from psycopg import sql
 
 from tasks.core.connect import database_now, runtime
 from tasks.core.declaration import Declaration, Metadata, read_declaration
 from tasks.core.errors import LockBusy, MissingRelation, MissingRight, NotDeclared, UnsuitableRelation
 from tasks.core.ledger import Deferred
+from tasks.core.names import Relation
 from tasks.core.parameters import Safety
 from tasks.core.settings import PROJECT
+from tasks.core.sqlfiles import compose
 from tasks.partitions.create import ensure_partitions
 from tasks.upkeep import metadata
 from tasks.upkeep.metadata import CheckRefused, MetadataResult, RepairRefused, repair_metadata_of
@@ -312,6 +315,27 @@ def test_partitions_are_repaired_one_by_one_through_their_parent(conn: psycopg.C
     ]
     assert conn.execute("select sum(rows) from desk.seen").fetchone() == (13,)
     assert done(repair_metadata_of("desk.log", declaration, APPLY)).repaired == 0
+
+
+def test_a_batch_reads_some_blocks_of_one_partition_and_finds_its_rows_by_their_place(conn: psycopg.Connection[Any]) -> None:
+    """Whatever the planner thinks of the sizes, no other partition is opened and nothing is read from end to end."""
+    conn.execute("""
+        create table desk.log (id int, metadata jsonb) partition by range (id);
+        create table desk.log_1 partition of desk.log for values from (0) to (5);
+        create table desk.log_2 partition of desk.log for values from (5) to (10);
+    """)
+    table = Relation.parse("desk.log")
+    part = next(part for part in metadata._parts(table) if part.name == "log_2")
+    names = {"table": table, "part": part.relation, "column": "metadata", "condition": part.condition}
+    values = {"lower": "(0,0)", "upper": "(1024,0)", "batch_rows": 3, "part_oid": part.oid}
+    query = compose("upkeep/repair_metadata", {**names, **values})
+
+    plan = "\n".join(line for (line,) in conn.execute(sql.SQL("explain (costs off) ") + query, values))
+
+    assert "Tid Range Scan on log_2 r" in plan
+    assert "Tid Scan on log_2 t" in plan
+    assert "log_1" not in plan
+    assert "Seq Scan" not in plan
 
 
 # Others at the same time

@@ -1,0 +1,3 @@
+-- How many rows a turn has inserted.
+-- identifiers: target
+select count(*) from {target}

@@ -1,0 +1,4 @@
+-- Empty a table before the next turn.
+-- identifiers: target
+-- locks: ACCESS EXCLUSIVE on target
+truncate {target}
