@@ -35,9 +35,10 @@ bench-backfill: $(TEST_STAMP) ## compare the backfill with the plan's own (ROWS=
 bench-partitions: $(TEST_STAMP) ## compare partitions with pg_partman, plain SQL, COPY and pandas (ROWS=250000)
 	@MAINTENANCE_EMBEDDED=1 $(PY) -m tests.bench.partitions
 
-bench: bench-backfill bench-partitions ## run every benchmark, one after the other, each at its own ROWS
 bench-metadata: $(TEST_STAMP) ## what it costs an insert to hold metadata in its shape (ROWS=200000)
 	@MAINTENANCE_EMBEDDED=1 $(PY) -m tests.bench.metadata
+
+bench: bench-backfill bench-partitions bench-metadata ## run every benchmark, one after the other, each at its own ROWS
 
 bench-memory: $(TEST_STAMP) ## run each flow 200 times in one process and see whether memory grows (RUNS=200)
 	@MAINTENANCE_EMBEDDED=1 MALLOC_ARENA_MAX=2 $(PY) -m tests.bench.memory
