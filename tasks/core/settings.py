@@ -10,14 +10,17 @@ import os
 import re
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated, Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import SecretStr, TypeAdapter, ValidationError
+from pydantic import Field, SecretStr, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tasks.core.errors import InvalidDatabaseUrl, InvalidSetting, NoDatabase
 
 PROJECT = Path(__file__).resolve().parents[2]
+#: A bucket, then a prefix of words of the characters that Storage and every reader of paths take as they are.
+STORAGE_ADDRESS = r"^storage://[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9_=-][A-Za-z0-9_.=-]*)*/?$"
 
 
 class Settings(BaseSettings):
@@ -33,6 +36,10 @@ class Settings(BaseSettings):
     maintenance_output: Path = PROJECT / "build"
     #: Where archives of removed partitions go; below `maintenance_output` where it is not set.
     maintenance_archive: Path | None = None
+    #: `storage://<bucket>/<prefix>`: where each archive is uploaded to once it is verified; it stays in the folder where not set.
+    maintenance_archive_to: Annotated[str, Field(pattern=STORAGE_ADDRESS)] | None = None
+    #: What becomes of the files in the folder once their upload is verified.
+    maintenance_archive_local: Literal["keep", "remove"] = "keep"
     #: Set to 1 by tests and the demo alone: retention may be applied as of an instant to come (design 10).
     maintenance_allow_future: bool = False
     #: Set to 1 by `make demo|serve|test` alone: the only way to an embedded server.

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, Literal
 
 import psycopg
@@ -221,7 +220,7 @@ def _record(job: _Job, source: Source) -> ArchiveUnit:
 
 def _proven(conn: Connection, source: Source) -> _Proven:
     record = fetch_one(conn, "migration/retire_open", relation_oid=source.relation_oid)
-    figures = require_archive(str(source.relation.sibling(source.aside)), Path(record["archive"]), record["manifest"])
+    figures = require_archive(str(source.relation.sibling(source.aside)), record["archive"], record["manifest"])
     return _Proven(source, record, figures)
 
 

@@ -1,4 +1,4 @@
-"""Archive a detached partition: file, proof, record (D4).
+"""Archive a detached partition: file, proof, upload where that is declared, record (D4).
 
 Belongs here: one unit from detached to archived; its file is proven by loading it again before it gets its name.
 Keep out: what is due (`retention_plan`), detaching and dropping (`retire`), Arrow (`parquet`, imported when first used).
@@ -27,8 +27,21 @@ from tasks.core.ledger import Run, unit
 from tasks.core.names import Relation
 from tasks.core.settings import database_url, settings
 from tasks.core.sqlfiles import compose, fetch, fetch_one, run
-from tasks.partitions.archive_proof import ArchiveMismatch, parquet_module, verify_file
-from tasks.partitions.figures import Column, Figures, joined, list_columns, read_figures, read_sources
+from tasks.core.storage import StorageRefused
+from tasks.partitions.archive_proof import ArchiveMismatch, parquet_module, verify_files
+from tasks.partitions.figures import Column, Figures, from_json, joined, list_columns, read_figures, read_sources
+from tasks.partitions.uploads import (
+    OBJECT_BYTES,
+    ArchiveTaken,
+    FileFault,
+    UploadMismatch,
+    address_of,
+    archive_directory,
+    files_of,
+    is_uploaded,
+    require_files,
+    upload,
+)
 
 #: What Hive, and so DuckDB and Spark, read as a partition value that is null: a partition without a lower bound.
 NO_LOWER = "__HIVE_DEFAULT_PARTITION__"
@@ -100,8 +113,16 @@ class _Job:
     sources: Mapping[str, Any]
 
     @property
+    def archive(self) -> str:
+        """Where the first file is kept in the end; the others and the manifest lie beside it."""
+        return address_of(self.path, archive_directory())
+
+    @property
     def temporary(self) -> Path:
-        return self.path.with_name(f".{self.path.name}.{self.unit.retirement_id}.tmp")
+        return self.draft_of(self.path)
+
+    def draft_of(self, path: Path) -> Path:
+        return self.path.with_name(f".{path.name}.{self.unit.retirement_id}.tmp")
 
     @property
     def manifest(self) -> Path:
@@ -112,11 +133,6 @@ def manifest_of(path: Path) -> Path:
     """Return the manifest's path: beside the file, numbered like it from the second on."""
     number = path.stem.rpartition("-")[2]
     return path.with_name("manifest.json" if number == "0" else f"manifest-{number}.json")
-
-
-def archive_directory() -> Path:
-    """Return where archives go on this machine: MAINTENANCE_ARCHIVE, else below the output folder."""
-    return settings().maintenance_archive or settings().maintenance_output / "archive"
 
 
 def bundle(units: Sequence[ArchiveUnit]) -> list[list[ArchiveUnit]]:
@@ -151,7 +167,7 @@ def _session_settings() -> list[str]:
 def _archive_or_fail(started: Run, one: ArchiveUnit, as_of: datetime, stream: Any) -> Archived | Failed:
     try:
         return archive_partition(started, one, as_of, stream)
-    except (ArchiveMismatch, ArchiveSpace, ArchiveFailed) as error:
+    except (ArchiveMismatch, ArchiveSpace, ArchiveFailed, ArchiveTaken, UploadMismatch, StorageRefused) as error:
         return Failed(one.partition, error)
 
 
@@ -165,9 +181,17 @@ def archive_partition(started: Run, one: ArchiveUnit, as_of: datetime, stream: A
         claimed = _begin(started, one)
         if isinstance(claimed, Archived):
             return claimed
-        _require_space(claimed)
-        written = _write(claimed, as_of, stream)
-        return _prove(started, claimed, written, as_of)
+        manifest = _published(claimed) if is_uploaded(claimed.archive) else None
+        if manifest is None:
+            _require_space(claimed)
+            manifest = _prove(started, claimed, _write(claimed, as_of, stream), as_of)
+        if is_uploaded(claimed.archive):
+            _upload(started, claimed, manifest, as_of)
+        return _archived(one, manifest, claimed.archive)
+
+
+def _archived(one: ArchiveUnit, manifest: Mapping[str, Any], archive: str) -> Archived:
+    return Archived(one.partition, manifest["rows"], sum(file["bytes"] for file in files_of(manifest)), archive)
 
 
 @contextmanager
@@ -202,9 +226,9 @@ def _begin(started: Run, one: ArchiveUnit) -> _Job | Archived:
             raise ArchiveFailed(one.partition, "another session works on it")
         record = rows[0]
         if record["state"] == "archived":
-            return Archived(one.partition, record["manifest"]["rows"], record["manifest"]["file"]["bytes"], record["archive"])
+            return _archived(one, record["manifest"], record["archive"])
         job = _read_job(conn, one, record)
-        run(conn, "partitions/record_archiving", id=one.retirement_id, run_id=started.id, archive=str(job.path))
+        run(conn, "partitions/record_archiving", id=one.retirement_id, run_id=started.id, archive=job.archive)
         return job
 
 
@@ -260,13 +284,19 @@ def _write(job: _Job, as_of: datetime, stream: Any) -> Any:
     fields = _fields(job)
     values = {"partition": job.relation, "key": job.unit.key, "columns": joined(_exports(fields))}
     query = compose("partitions/export_partition", values).as_string()
-    for leftover in job.path.parent.glob(f".{job.path.name}.*.tmp"):
-        leftover.unlink()
+    _remove_drafts(job)
+    limit = {"limit": OBJECT_BYTES} if is_uploaded(job.archive) else {}
     try:
-        return parquet.write(stream, query, fields, job.temporary, _facts(job, as_of))
+        return parquet.write(stream, query, fields, job.temporary, _facts(job, as_of), **limit)
     except OSError:
-        job.temporary.unlink(missing_ok=True)
+        _remove_drafts(job)
         raise
+
+
+def _remove_drafts(job: _Job) -> None:
+    for pattern in (f".{job.path.name}.*.tmp", f".{job.path.stem}-*.tmp"):
+        for leftover in job.path.parent.glob(pattern):
+            leftover.unlink(missing_ok=True)
 
 
 def _fields(job: _Job) -> Any:
@@ -297,23 +327,63 @@ def _facts(job: _Job, as_of: datetime) -> dict[str, Any]:
     }
 
 
-def _prove(started: Run, job: _Job, written: Any, as_of: datetime) -> Archived:
-    """Load the file, compare, and only then give it its name and record it, in one transaction."""
+def _prove(started: Run, job: _Job, written: Any, as_of: datetime) -> Mapping[str, Any]:
+    """Load the files, compare, and only then name them and, where they stay here, record them, in one transaction.
+
+    Returns the manifest.
+    """
     with unit(started) as conn:
-        claim = fetch(conn, "partitions/claim_retirement", id=job.unit.retirement_id)
-        if not claim or claim[0]["state"] != "archiving":
-            raise ArchiveFailed(str(job.relation), "another session works on it")
-        verify_file(conn, job.relation, job.temporary, _fields(job), job.figures)
+        _require_archiving(conn, job)
+        verify_files(conn, job.relation, [file.path for file in written.files], _fields(job), job.figures)
         manifest = _manifest(conn, job, written, as_of)
-        _publish(job, manifest)
-        fields = {"id": job.unit.retirement_id, "as_of": as_of}
-        run(conn, "partitions/record_archived", manifest=manifest, **fields)
-    return Archived(str(job.relation), written.rows, written.size_bytes, str(job.path))
+        _publish(job, written, manifest)
+        if not is_uploaded(job.archive):
+            run(conn, "partitions/record_archived", id=job.unit.retirement_id, manifest=manifest, as_of=as_of)
+    return json.loads(manifest)
+
+
+def _require_archiving(conn: Connection, job: _Job) -> None:
+    claim = fetch(conn, "partitions/claim_retirement", id=job.unit.retirement_id)
+    if not claim or claim[0]["state"] != "archiving":
+        raise ArchiveFailed(str(job.relation), "another session works on it")
+
+
+def _published(job: _Job) -> Mapping[str, Any] | None:
+    """Return the manifest of files that a run before this one verified in the folder, if they are of what the table holds."""
+    try:
+        manifest = json.loads(job.manifest.read_bytes())
+        is_same = (manifest["partition_oid"], from_json(manifest)) == (job.oid, job.figures)
+        require_files(str(job.path), manifest)
+    except (OSError, ValueError, KeyError, TypeError, FileFault):
+        return None
+    return manifest if is_same else None
+
+
+def _upload(started: Run, job: _Job, manifest: Mapping[str, Any], as_of: datetime) -> None:
+    """Upload the verified files outside any transaction, since it may take long, then record the archive where it is kept."""
+
+    def allowed() -> None:
+        with unit(started):
+            """It raises where the run has ended."""
+
+    files = [job.path.with_name(file["name"]) for file in files_of(manifest)]
+    upload(str(job.relation), files, job.manifest, job.archive, allowed)
+    with unit(started) as conn:
+        _require_archiving(conn, job)
+        text = job.manifest.read_text(encoding="utf-8")
+        run(conn, "partitions/record_archived", id=job.unit.retirement_id, manifest=text, as_of=as_of)
+    if settings().maintenance_archive_local == "remove":
+        for path in (*files, job.manifest):
+            path.unlink(missing_ok=True)
 
 
 def _manifest(conn: Connection, job: _Job, written: Any, as_of: datetime) -> str:
     """Return the manifest as JSON: what was archived, from where, and everything to prove the file by."""
     fields = [{"name": f.name, "of": f.column.name} for f in _fields(job) if f.is_companion]
+    names = [path.name for path, _ in _named(job, written)]
+    first, *more = [
+        {"name": name, "bytes": file.size_bytes, "sha256": file.sha256} for name, file in zip(names, written.files, strict=True)
+    ]
     content = {
         "format": 1,
         **_facts(job, as_of),
@@ -323,7 +393,8 @@ def _manifest(conn: Connection, job: _Job, written: Any, as_of: datetime) -> str
         **job.figures.as_json(),
         "companions": fields,
         **job.sources,
-        "file": {"name": job.path.name, "bytes": written.size_bytes, "sha256": written.sha256},
+        "file": first,
+        **({"more_files": more} if more else {}),
     }
     return json.dumps(content, default=_iso, indent=1, ensure_ascii=False)
 
@@ -332,13 +403,24 @@ def _iso(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def _publish(job: _Job, manifest: str) -> None:
-    """Give file and manifest their names, durably: the file first, since a manifest speaks of it."""
+def _named(job: _Job, written: Any) -> list[tuple[Path, Any]]:
+    """Return each written file with the path that it will have."""
     parquet = parquet_module()
+    return [(parquet.piece_of(job.path, number), file) for number, file in enumerate(written.files)]
+
+
+def _publish(job: _Job, written: Any, manifest: str) -> None:
+    """Give files and manifest their names, durably: the files first, since a manifest speaks of them."""
+    parquet = parquet_module()
+    named = _named(job, written)
     draft = job.temporary.with_suffix(".json.tmp")
     draft.write_text(manifest + "\n", encoding="utf-8")
     parquet.flush(draft)
-    job.temporary.replace(job.path)
+    job.manifest.unlink(missing_ok=True)
+    for stale in set(job.path.parent.glob(f"{job.path.stem}-*.parquet")) - {path for path, _ in named}:
+        stale.unlink()
+    for path, file in named:
+        file.path.replace(path)
     draft.replace(job.manifest)
     for folder in (job.path.parent, job.path.parent.parent, job.path.parent.parent.parent):
         parquet.flush(folder)

@@ -6,7 +6,7 @@ Keep out: writing files (`archive`), and Arrow except through `parquet`, which i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +19,7 @@ from tasks.core.errors import Permanent
 from tasks.core.names import Relation
 from tasks.core.sqlfiles import compose, identifier, run
 from tasks.partitions.figures import Figures, differences, differing_columns, from_json, joined, read_figures
+from tasks.partitions.uploads import FileFault, require_files
 
 SCRATCH_SCHEMA = "maintenance"
 
@@ -60,8 +61,8 @@ def parquet_module() -> ModuleType:
     return parquet
 
 
-def verify_file(conn: Connection, partition: Relation, path: Path, fields: Any, expected: Figures) -> None:
-    """Load `path` into a scratch table of the partition's types and compare; raises ArchiveMismatch naming what differs.
+def verify_files(conn: Connection, partition: Relation, paths: Sequence[Path], fields: Any, expected: Figures) -> None:
+    """Load an archive's files into a scratch table of the partition's types; raises ArchiveMismatch naming what differs.
 
     The scratch table lives in a savepoint that is always rolled back, so that nothing can be left over.
     """
@@ -71,15 +72,16 @@ def verify_file(conn: Connection, partition: Relation, path: Path, fields: Any, 
         run(conn, "partitions/create_scratch", scratch=scratch, partition=partition)
         try:
             with conn.transaction():
-                _load(conn, scratch, path, fields)
+                for path in paths:
+                    _load(conn, scratch, path, fields)
         except (psycopg.errors.DataError, psycopg.errors.IntegrityError, ValueError, OSError) as error:
-            raise ArchiveMismatch(str(partition), str(path), f"it cannot be loaded: {_first_line(error)}") from error
+            raise ArchiveMismatch(str(partition), str(paths[0]), f"it cannot be loaded: {_first_line(error)}") from error
         found = read_figures(conn, scratch, columns)
         different = differences(expected, found)
         if different == ["content hash"]:
             different = [f"column {name}" for name in differing_columns(conn, partition, scratch, columns)] or different
     if different:
-        raise ArchiveMismatch(str(partition), str(path), ", ".join(different))
+        raise ArchiveMismatch(str(partition), str(paths[0]), ", ".join(different))
 
 
 def _first_line(error: Exception) -> str:
@@ -95,10 +97,10 @@ def _load(conn: Connection, scratch: Relation, path: Path, fields: Any) -> None:
             copy.write(piece)
 
 
-def require_archive(partition: str, path: Path, manifest: Mapping[str, Any]) -> Figures:
-    """Return the figures of a verified archive; ArchiveLost where its file is not the one that was verified."""
-    if not path.is_file():
-        raise ArchiveLost(partition, str(path), "is not there")
-    if parquet_module().sha256_of(path) != manifest["file"]["sha256"]:
-        raise ArchiveLost(partition, str(path), "was changed since it was verified")
+def require_archive(partition: str, archive: str, manifest: Mapping[str, Any]) -> Figures:
+    """Return the figures of a verified archive; ArchiveLost where a file, or object, is not the one that was verified."""
+    try:
+        require_files(archive, manifest)
+    except FileFault as error:
+        raise ArchiveLost(partition, error.path, error.reason) from error
     return from_json(manifest)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -84,7 +83,7 @@ def _proven(relation: Relation, record: _Record) -> Figures | None:
     """Return what its archive holds, once its file is the verified one; None where no archive was declared."""
     if record["manifest"] is None:
         return None
-    return require_archive(str(relation), Path(record["archive"]), record["manifest"])
+    return require_archive(str(relation), record["archive"], record["manifest"])
 
 
 def _require_allowed(conn: Connection, work: Dropping, step: Drop, retirement_id: int) -> None:

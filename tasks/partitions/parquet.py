@@ -6,13 +6,12 @@ Keep out: statements, states, what is archived and when. The only module that im
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -23,11 +22,11 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from tasks.partitions.figures import Column
+from tasks.partitions.uploads import sha256_of
 
 #: A row group ends at whichever comes first; readers skip whole groups by their time.
 GROUP_ROWS, GROUP_BYTES = 131_072, 64 << 20
 BATCH_ROWS = 16_384
-_CHUNK = 1 << 20
 #: Made when Arrow starts, so that no type checker knows them by name.
 compute: Any = importlib.import_module("pyarrow.compute")
 #: Arrow's own pool keeps what it once had (60 MB after 30 small partitions) for a flow process that goes on without it.
@@ -45,12 +44,18 @@ class Field:
 
 @dataclass(frozen=True)
 class Written:
-    """A file on disk, by its content."""
+    """A file on disk, by its content, and what follows it where a limit split the rows."""
 
     path: Path
     rows: int
     size_bytes: int
     sha256: str
+    more: tuple[Written, ...] = ()
+
+    @property
+    def files(self) -> tuple[Written, ...]:
+        """Every file in order; each is a whole Parquet file of the same columns."""
+        return (self, *self.more)
 
 
 def fields_of(columns: Sequence[Column], beyond: Mapping[str, int]) -> list[Field]:
@@ -84,20 +89,33 @@ def session(uri: str, settings: Sequence[str]) -> Iterator[Any]:
         raise ConnectionError(str(error).split("\n", 1)[0]) from error
 
 
-def write(conn: Any, query: str, fields: Sequence[Field], path: Path, facts: Mapping[str, object]) -> Written:
+def write(
+    conn: Any, query: str, fields: Sequence[Field], path: Path, facts: Mapping[str, object], *, limit: int | None = None
+) -> Written:
     """Stream `query`, whose columns are `fields` in order, into a Parquet file; returns once it is on disk.
 
-    `facts` stands in the file's metadata as JSON, each column's PostgreSQL type in that of its field.
+    `facts` stands in the file's metadata as JSON, each column's PostgreSQL type in that of its field. A `limit` in bytes
+    begins another file, named by `piece_of`, before one would pass it; a row that is larger has a file of its own.
     """
     try:
         with conn.cursor() as cursor:
             cursor.execute(query)
             reader = cursor.fetch_record_batch()
-            rows = _write_groups(reader, _schema(reader.schema, fields, facts), path)
+            rows = _write_files(reader, _schema(reader.schema, fields, facts), path, limit)
     except adbc.Error as error:
         raise ConnectionError(str(error).split("\n", 1)[0]) from error
+    first, *more = [_written(piece_of(path, number), count) for number, count in enumerate(rows)]
+    return replace(first, more=tuple(more))
+
+
+def _written(path: Path, rows: int) -> Written:
     flush(path)
     return Written(path, rows, path.stat().st_size, sha256_of(path))
+
+
+def piece_of(path: Path, number: int) -> Path:
+    """Return the path of one of the files that follow the first: `part-0.parquet`, `part-0-1.parquet`, `part-0-2.parquet`."""
+    return path.with_name(path.name.replace(".parquet", f"-{number}.parquet", 1)) if number else path
 
 
 def _schema(found: Any, fields: Sequence[Field], facts: Mapping[str, object]) -> Any:
@@ -111,32 +129,56 @@ def _metadata(field: Field) -> dict[str, str]:
     return {"postgresql_type": field.column.type, **companion}
 
 
-def _write_groups(reader: Any, schema: Any, path: Path) -> int:
-    rows = 0
-    with pq.ParquetWriter(path, schema, compression="zstd", compression_level=3) as writer:
-        for batches in _groups(reader):
-            renamed = [pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in batches]
-            group = pa.Table.from_batches(renamed, schema)
-            writer.write_table(group, row_group_size=GROUP_ROWS)
-            rows += group.num_rows
-    return rows
+def _write_files(reader: Any, schema: Any, path: Path, limit: int | None) -> list[int]:
+    """Write file after file until nothing is left; returns the rows of each, one empty file where there is none."""
+    groups = _groups(reader, limit)
+    group = next(groups, None)
+    counts: list[int] = []
+    while group is not None or not counts:
+        rows = 0
+        piece = piece_of(path, len(counts))
+        with piece.open("wb") as sink, pq.ParquetWriter(sink, schema, compression="zstd", compression_level=3) as writer:
+            while group is not None and (not rows or _fits(sink.tell(), group, limit)):
+                renamed = [pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in group]
+                writer.write_table(pa.Table.from_batches(renamed, schema), row_group_size=GROUP_ROWS)
+                rows += sum(batch.num_rows for batch in group)
+                group = next(groups, None)
+        counts.append(rows)
+    return counts
 
 
-def _groups(reader: Any) -> Iterator[list[Any]]:
+def _fits(written: int, group: Sequence[Any], limit: int | None) -> bool:
+    """Say whether a file stays below the limit even where nothing of the group can be compressed."""
+    return limit is None or written + sum(batch.nbytes for batch in group) <= limit
+
+
+def _groups(reader: Any, limit: int | None) -> Iterator[list[Any]]:
+    most_bytes = GROUP_BYTES if limit is None else limit // 3
     held: list[Any] = []
-    for batch in reader:
-        held.append(batch)
-        if sum(b.num_rows for b in held) >= GROUP_ROWS or sum(b.nbytes for b in held) >= GROUP_BYTES:
-            yield held
-            held = []
+    for whole in reader:
+        for batch in [whole] if limit is None else _halved(whole, most_bytes):
+            held.append(batch)
+            if sum(b.num_rows for b in held) >= GROUP_ROWS or sum(b.nbytes for b in held) >= most_bytes:
+                yield held
+                held = []
     if held:
         yield held
 
 
-def content_bytes(path: Path) -> int:
-    """Return how many bytes a file's columns take before compression."""
-    found = pq.read_metadata(path)
-    return sum(found.row_group(number).total_byte_size for number in range(found.num_row_groups))
+def _halved(batch: Any, most_bytes: int) -> Iterator[Any]:
+    """Yield the batch in slices of at most so many bytes, or of one row."""
+    if batch.nbytes <= most_bytes or batch.num_rows <= 1:
+        yield batch
+        return
+    half = batch.num_rows // 2
+    yield from _halved(batch.slice(0, half), most_bytes)
+    yield from _halved(batch.slice(half), most_bytes)
+
+
+def content_bytes(paths: Sequence[Path]) -> int:
+    """Return how many bytes the columns of an archive's files take before compression."""
+    found = [pq.read_metadata(path) for path in paths]
+    return sum(file.row_group(number).total_byte_size for file in found for number in range(file.num_row_groups))
 
 
 def read_as_csv(path: Path, fields: Sequence[Field], without: frozenset[str] = frozenset()) -> Iterator[bytes]:
@@ -197,12 +239,3 @@ def flush(path: Path) -> None:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     finally:
         os.close(descriptor)
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, read piece by piece."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

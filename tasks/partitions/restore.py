@@ -7,10 +7,11 @@ A run that dies leaves a partition that waits, with its record; the next one goe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal
 
 import psycopg
@@ -34,8 +35,8 @@ from tasks.partitions.restored_file import (
     lacking_columns,
     list_parent_columns,
     rebuild_partition,
-    require_file,
     require_room,
+    verified_files,
 )
 from tasks.partitions.retention_plan import FOREVER, NEVER, show
 
@@ -197,13 +198,25 @@ def _waiting(work: _Work, found: Mapping[str, Any] | None) -> _Waiting:
 
 
 def _rebuild(work: _Work) -> int:
-    with unit(work.started) as conn, _explained(work):
+    """Bring the files here first, which may take long, and only then open the transaction that builds the table."""
+    with _explained(work), verified_files(work.partition, work.table, archived := _archived(work)) as files:
+        return _rebuild_from(work, archived, files)
+
+
+def _rebuild_from(work: _Work, archived: ArchivedPartition, files: Sequence[Path]) -> int:
+    with unit(work.started) as conn:
         parent = _read_parent(conn, work)
-        archived: ArchivedPartition = find_archive(conn, work.table, work.partition)
         _require_free(conn, work, archived.lower, archived.upper)
-        require_file(work.partition, work.table, archived)
-        require_room(conn, work.partition, work.table, archived)
-        return rebuild_partition(conn, parent, work.partition, archived, run_id=work.started.id, as_of=work.as_of)
+        require_room(conn, work.partition, work.table, archived, files)
+        run_id, as_of = work.started.id, work.as_of
+        return rebuild_partition(conn, parent, work.partition, archived, files, run_id=run_id, as_of=as_of)
+
+
+def _archived(work: _Work) -> ArchivedPartition:
+    with unit(work.started) as conn:
+        found = find_archive(conn, work.table, work.partition)
+        _require_free(conn, work, found.lower, found.upper)
+    return found
 
 
 def _require_free(conn: Connection, work: _Work, lower: datetime, upper: datetime) -> None:

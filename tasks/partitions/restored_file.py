@@ -6,9 +6,11 @@ Keep out: attaching it (`restore`), and Arrow except through `parquet`. What die
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from tasks.partitions.archive_proof import parquet_module
 from tasks.partitions.build import build_partition, finish_partition
 from tasks.partitions.figures import Column, differences, from_json, joined, list_columns, read_figures
 from tasks.partitions.partition import Parent
+from tasks.partitions.uploads import FileFault, archive_directory, files_here
 
 #: The table once, and its keys and indexes, which are rarely larger than it.
 COPIES = 2
@@ -38,12 +41,12 @@ class RestoreRefused(Permanent):
 
 @dataclass(frozen=True)
 class ArchivedPartition:
-    """A dropped partition, by its retirement: its bounds, its file and what proves the file."""
+    """A dropped partition, by its retirement: its bounds, where its files are kept and what proves them."""
 
     id: int
     lower: datetime
     upper: datetime
-    path: Path
+    archive: str
     manifest: Mapping[str, Any]
 
     @property
@@ -99,29 +102,44 @@ def find_archive(conn: Connection, parent: Relation, partition: Relation) -> Arc
         raise RestoreRefused(str(partition), str(parent), "it is gone and was never archived", "Look into a backup.")
     if row["lower"] is None or row["upper"] is None:
         raise RestoreRefused(str(partition), str(parent), "it has an open bound", "Load its archive by hand.")
-    return ArchivedPartition(row["id"], row["lower"], row["upper"], Path(row["archive"]), row["manifest"])
+    return ArchivedPartition(row["id"], row["lower"], row["upper"], row["archive"], row["manifest"])
 
 
-def require_file(partition: Relation, parent: Relation, archived: ArchivedPartition) -> None:
-    """Raise RestoreRefused where the file is not there or not the one that was verified."""
-    path, remedy = archived.path, "Put the verified file back and run again; nothing was changed."
-    if not path.is_file():
-        raise RestoreRefused(str(partition), str(parent), f"its archive {path} is not there", remedy)
-    if parquet_module().sha256_of(path) != archived.manifest["file"]["sha256"]:
-        raise RestoreRefused(str(partition), str(parent), f"its archive {path} was changed since it was verified", remedy)
+@contextmanager
+def verified_files(partition: Relation, parent: Relation, archived: ArchivedPartition) -> Iterator[list[Path]]:
+    """Lend the archive's files on this machine, brought here from Storage where they are kept there.
+
+    Raises RestoreRefused where one is not there or not the one that was verified, and what Storage raises.
+    """
+    aside = archive_directory() / f".restore-{archived.id}"
+    try:
+        with files_here(archived.archive, archived.manifest, aside) as files:
+            yield files
+    except FileFault as error:
+        remedy = "Put the verified file back and run again; nothing was changed."
+        raise RestoreRefused(str(partition), str(parent), f"its archive {error.path} {error.reason}", remedy) from error
 
 
-def require_room(conn: Connection, partition: Relation, parent: Relation, archived: ArchivedPartition) -> None:
+def require_room(
+    conn: Connection, partition: Relation, parent: Relation, archived: ArchivedPartition, files: Sequence[Path]
+) -> None:
     """Raise RestoreRefused where the server's disk is known and too small for the table and its indexes."""
     free = free_bytes(conn)
-    size = archived.manifest.get("table_bytes") or parquet_module().content_bytes(archived.path)
+    size = archived.manifest.get("table_bytes") or parquet_module().content_bytes(files)
     if free is not None and free < COPIES * size:
         reason = f"the server's data directory has {free} bytes free and it may take {COPIES * size}"
         raise RestoreRefused(str(partition), str(parent), reason, "Free space and run again; nothing was changed.")
 
 
 def rebuild_partition(
-    conn: Connection, parent: Parent, partition: Relation, archived: ArchivedPartition, *, run_id: int, as_of: datetime
+    conn: Connection,
+    parent: Parent,
+    partition: Relation,
+    archived: ArchivedPartition,
+    files: Sequence[Path],
+    *,
+    run_id: int,
+    as_of: datetime,
 ) -> int:
     """Make the table beside its parent, load and prove it, and record that it waits; returns its rows.
 
@@ -130,25 +148,34 @@ def rebuild_partition(
     columns = list_parent_columns(conn, parent)
     lacking_columns(partition, parent.relation, columns, archived.types)
     build_partition(conn, parent, partition.name, archived.lower, archived.upper)
-    rows = _load(conn, parent, partition, archived, frozenset(c.name for c in columns if c.is_generated))
+    computed = frozenset(column.name for column in columns if column.is_generated)
+    rows = _load(conn, parent, partition, archived, files=files, computed=computed)
     finish_partition(conn, parent, partition)
     names = {"schema": partition.schema, "name": partition.name}
     run(conn, "partitions/record_rebuilt", id=archived.id, run_id=run_id, as_of=as_of, **names)
     return rows
 
 
-def _load(conn: Connection, parent: Parent, partition: Relation, archived: ArchivedPartition, computed: frozenset[str]) -> int:
+def _load(
+    conn: Connection,
+    parent: Parent,
+    partition: Relation,
+    archived: ArchivedPartition,
+    *,
+    files: Sequence[Path],
+    computed: frozenset[str],
+) -> int:
     parquet, expected = parquet_module(), from_json(archived.manifest)
     columns = _columns_of_file(conn, partition, archived)
     fields = parquet.fields_of(columns, {column.name: column.beyond for column in expected.columns})
     names = joined(identifier(column.name).as_string() for column in columns if column.name not in computed)
     with conn.cursor().copy(compose("partitions/load_scratch", {"scratch": partition, "columns": names})) as copy:
-        for piece in parquet.read_as_csv(archived.path, fields, computed):
+        for piece in chain.from_iterable(parquet.read_as_csv(path, fields, computed) for path in files):
             copy.write(piece)
     is_same_major = archived.manifest["server_version_num"] // 10_000 == conn.info.server_version // 10_000
     different = differences(expected, read_figures(conn, partition, columns), is_same_major=is_same_major)
     if different:
-        reason = f"its archive {archived.path} does not give back what was archived: {', '.join(different)}"
+        reason = f"its archive {archived.archive} does not give back what was archived: {', '.join(different)}"
         raise RestoreRefused(str(partition), str(parent.relation), reason, "Look at the file; nothing was changed.")
     return expected.rows
 

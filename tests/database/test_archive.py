@@ -27,7 +27,7 @@ from tasks.core.parameters import Safety
 from tasks.core.sqlfiles import ROOT
 from tasks.partitions import archive, parquet
 from tasks.partitions.archive import ArchiveSpace, archive_directory, bundle
-from tasks.partitions.archive_proof import ArchiveMismatch, ArchiveUnavailable, verify_file
+from tasks.partitions.archive_proof import ArchiveMismatch, ArchiveUnavailable, verify_files
 from tasks.partitions.figures import list_columns, read_figures
 from tasks.partitions.retire import RetentionResult, retire
 from tests.retention import AS_OF, DAY, GRACE, TABLE, apply, declare, make_table, name_of, states
@@ -502,7 +502,7 @@ def test_a_file_is_verified_against_the_table_and_not_against_itself(readings: p
         relation = Relation.parse(name_of(-15))
         figures = read_figures(tx, relation, columns)
         with pytest.raises(ArchiveMismatch, match="column"):
-            verify_file(tx, relation, file_of(-14), parquet.fields_of(columns, {}), figures)
+            verify_files(tx, relation, [file_of(-14)], parquet.fields_of(columns, {}), figures)
 
 
 # Bundles and memory.
