@@ -95,7 +95,7 @@ def write(
     """Stream `query`, whose columns are `fields` in order, into a Parquet file; returns once it is on disk.
 
     `facts` stands in the file's metadata as JSON, each column's PostgreSQL type in that of its field. A `limit` in bytes
-    begins another file, named by `piece_of`, before one would pass it; a row that is larger has a file of its own.
+    begins another file, named by `piece_of`, before the rows of one would pass it; a larger row has a file of its own.
     """
     try:
         with conn.cursor() as cursor:
