@@ -148,7 +148,7 @@ class Table(_Owned):
     partitioning: Partitioning = Field(description="How it is cut.")
     retention: Retention | None = Field(default=None, description="When partitions go; without it they stay.")
     indexes: dict[Name, Index] = Field(default_factory=dict, description="Indexes beside the primary key.")
-    gates: tuple[str, ...] = Field(
+    gates: tuple[Literal["schema", "retention"], ...] = Field(
         default=("schema",), description="With `retention` no partition goes before that gate has judged the plan."
     )
 

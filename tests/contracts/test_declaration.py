@@ -54,6 +54,7 @@ SINK = "sinks: {sessions: {why: w, owner: o, table: a.b, expire_after: %s, purge
         (TABLE % ", zone: Mars/Base", "tables.a.b.partitioning.zone", "not a time zone"),
         (TABLE.replace("a.b", "ab") % "", "tables.ab", "not of the form schema.name"),
         (TABLE.replace("every: day", "every: fortnight") % "", "tables.a.b.partitioning.every", "Input should be"),
+        (TABLE.replace("why: w", "why: w, gates: [retentoin]") % "", "tables.a.b.gates.0", "Input should be"),
         (SINK % ("P0D", ""), "sinks.sessions", "expire_after is no time at all"),
         (SINK % ("P1D", ", batch_rows: 0"), "sinks.sessions.batch_rows", "greater than or equal to 1"),
         (SINK.replace("sinks: {", "sinks: {mails: {}, ") % ("P1D", ""), "sinks.mails", "there is no such key"),

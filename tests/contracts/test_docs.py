@@ -37,7 +37,9 @@ def commands() -> Iterator[tuple[str, str]]:
 
 
 def test_the_reference_of_the_declaration_is_fresh() -> None:
-    assert PAGE.read_text(encoding="utf-8") == describe(Declaration.model_json_schema()), "run: make reference (python -m tests.reference)"
+    assert PAGE.read_text(encoding="utf-8") == describe(Declaration.model_json_schema()), (
+        "run: make reference (python -m tests.reference)"
+    )
 
 
 def test_every_key_of_the_declaration_is_explained() -> None:
