@@ -29,6 +29,8 @@ Role = Literal["reader", "writer"]
 ROLES: Sequence[Role] = ("reader", "writer")
 #: Requests a second: enough for a p99 of one second, few enough to leave the processors to what is measured.
 RATE = 100
+#: An overloaded machine is behind by that much at most.
+STOP_WAIT_S = 300.0
 
 
 @dataclass
@@ -79,7 +81,7 @@ def _start(role: Role, dsn: str, table: str) -> subprocess.Popen[str]:
 
 
 def _stop(role: Role, process: subprocess.Popen[str]) -> list[tuple[float, float]]:
-    said, complaint = process.communicate("", timeout=120)
+    said, complaint = process.communicate("", timeout=STOP_WAIT_S)
     if process.returncode != 0:
         raise RuntimeError(f"the {role} failed:\n{complaint}")
     return [(due, took) for due, took in json.loads(said)]
@@ -91,14 +93,15 @@ def now() -> float:
 
 
 def main(role: Role, table: str) -> None:
-    """Ask at the fixed rate until stdin is closed, what was due by then included, and say every sample."""
+    """Ask at the fixed rate; once stdin is closed, only what was due by then is still asked. Say every sample at the end."""
     samples: list[tuple[float, float]] = []
     with psycopg.connect(os.environ["PROBE_DSN"], autocommit=True, prepare_threshold=None) as conn:
         ask = _question(conn, role, Relation.parse(table))
         ask()
         print("ready", flush=True)
-        due = now()
-        while not _is_over(due):
+        due, until = now(), float("inf")
+        while due < until:
+            until = min(until, _end(due))
             ask()
             samples.append((due, now() - due))
             due += 1 / RATE
@@ -113,10 +116,10 @@ def _question(conn: psycopg.Connection[Any], role: Role, table: Relation) -> Cal
     return read if role == "reader" else lambda: run(conn, "partitions/write", parent=table)
 
 
-def _is_over(due: float) -> bool:
-    """Wait until the next request is due; only who is not behind may end."""
-    wait = due - now()
-    return wait > 0 and bool(select.select([sys.stdin], [], [], wait)[0])
+def _end(due: float) -> float:
+    """Wait until the next request is due; return the present where stdin is closed, after which nothing new is due."""
+    is_closed = bool(select.select([sys.stdin], [], [], max(0.0, due - now()))[0])
+    return now() if is_closed else float("inf")
 
 
 if __name__ == "__main__":
