@@ -15,22 +15,25 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import pandas as pd
 import psycopg
 import sqlalchemy as sa
 
-from tasks.core.connect import runtime
+from tasks.core.connect import Kind, runtime, transaction
 from tasks.core.ledger import Deferred, Run
 from tasks.core.names import Relation
 from tasks.core.parameters import Safety
-from tasks.core.sqlfiles import identifier, load, trusted
+from tasks.core.sqlfiles import compose, fetch_one, identifier, load, trusted
+from tasks.partitions import parquet
 from tasks.partitions.archive import Archived, ArchiveUnit, Failed
+from tasks.partitions.figures import joined, list_columns
 from tasks.partitions.retire import archive_in_threads, retire
 from tests.bench.common import ROOT
 from tests.bench.partition_contenders import TABLE, Ground, declared
 
-OURS, CSV, PANDAS = "ours", "COPY to CSV", "pandas to_parquet"
+OURS, UNPROVEN, CSV, PANDAS = "ours", "ours unproven", "COPY to CSV", "pandas to_parquet"
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,22 @@ def archive_ours(ground: Ground, days: Sequence[int], folder: Path) -> Written:
     if isinstance(result, Deferred) or len(result.archived) != len(days):
         raise RuntimeError(f"not every day is archived: {result}")
     return Written(seconds, _size(folder, "*.parquet"))
+
+
+def write_unproven(ground: Ground, days: Sequence[int], folder: Path) -> Written:
+    """Write each file of ours and leave out everything that proves it, one after the other: what the proof costs."""
+    settings = compose("core/session_settings", {}).as_string()
+    with runtime(), parquet.session(ground.dsn, [settings]) as stream:
+        return _each_day(ground, days, partial(_stream_one, stream, folder), folder)
+
+
+def _stream_one(stream: Any, folder: Path, partition: Relation) -> None:
+    with transaction(Kind.READ) as conn:
+        oid = fetch_one(conn, "partitions/oid_of", schema=partition.schema, name=partition.name)["oid"]
+        columns = list_columns(conn, oid)
+    values = {"partition": partition, "key": "event_timestamp", "columns": joined(column.export for column in columns)}
+    query = compose("partitions/export_partition", values).as_string()
+    parquet.write(stream, query, parquet.fields_of(columns, {}), folder / f"{partition.name}.parquet", {})
 
 
 def copy_csv(ground: Ground, days: Sequence[int], folder: Path) -> Written:
@@ -106,4 +125,9 @@ def _size(folder: Path, pattern: str) -> int:
     return sum(path.stat().st_size for path in folder.rglob(pattern) if path.is_file())
 
 
-WRITERS: Mapping[str, Writer] = MappingProxyType({OURS: archive_ours, CSV: copy_csv, PANDAS: to_parquet})
+WRITERS: Mapping[str, Writer] = MappingProxyType({
+    OURS: archive_ours,
+    UNPROVEN: write_unproven,
+    CSV: copy_csv,
+    PANDAS: to_parquet,
+})  # fmt: skip
