@@ -96,6 +96,7 @@ def test_archives_are_uploaded_read_back_and_recorded_by_one_client(
     assert apply(at_most=5).archived == tuple(map(name_of, DUE))
 
     assert len(clients) == 1
+    assert clients[0].options.httpx_client.is_closed
     for day in DUE:
         assert storage.written.index(object_of(day)) < storage.written.index(object_of(day, "manifest.json"))
         assert object_of(day) in storage.read
