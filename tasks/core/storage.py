@@ -6,6 +6,7 @@ Keep out: what an object holds and how it is verified (`tasks.partitions.uploads
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from tasks.core.settings import settings, without_secrets
 SCHEME = "storage://"
 #: Seconds to connect, and to wait for the next piece of an answer.
 CONNECT_S, ANSWER_S = 10, 120
+#: httpx keeps each answer in a cycle of references, so that large ones would pile up until Python happens to look.
+LARGE_BYTES = 1 << 20
 _EXTRA = "supabase"
 _opening = threading.Lock()
 
@@ -108,7 +111,10 @@ def read_object(one: StorageObject) -> bytes:
     Raises ObjectMissing, StorageRefused, StorageDown, StorageUnset, BreakerOpen.
     """
     with _asked(one, "read") as bucket:
-        return bucket.download(quote(one.key))
+        content: bytes = bucket.download(quote(one.key))
+    if len(content) > LARGE_BYTES:
+        gc.collect()
+    return content
 
 
 def write_object(one: StorageObject, path: Path, content_type: str) -> None:

@@ -6,7 +6,9 @@ Against a double of Storage's HTTP API (`tests.storage_double`), not against its
 # ruff: noqa: S608 (statements are put together from this file's own names)
 from __future__ import annotations
 
+import gc
 import json
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -267,6 +269,22 @@ def test_after_five_failures_storage_is_left_alone(dsn: str, storage: StorageDou
         with pytest.raises(BreakerOpen, match=r"storage at 127.0.0.1:\d+ has failed 5 times"):
             read_object(ONE)
     assert len(storage.read) == 5
+
+
+def test_memory_does_not_grow_with_what_was_read(dsn: str, storage: StorageDouble) -> None:
+    size = 3_000_000
+    storage.objects[f"{ONE.bucket}/{ONE.key}"] = bytes(size)
+    with runtime():
+        read_object(ONE)
+        gc.disable()
+        tracemalloc.start()
+        try:
+            assert {len(read_object(ONE)) for _ in range(6)} == {size}
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            gc.enable()
+    assert held < 2 * size
 
 
 def test_without_url_or_key_the_variable_is_named(dsn: str, storage: StorageDouble, monkeypatch: pytest.MonkeyPatch) -> None:
