@@ -31,11 +31,11 @@ SUITES = {
     ),
     "backup": suite(
         "preflight.backup",
-        some_rows("M9: whether there is a backup must be known."),
+        some_rows("M9: what each source can be restored from must be known."),
         true(
-            "is_declared",
-            "M9: no backup is declared (migrations.<name>.backup): after the cutover only the tables set aside are left.",
-            "warning",
+            "is_backed_up",
+            "M9: nothing stands to restore a source from. Declare `backup: archive` under the migration and run backfill or migrate,"
+            " which makes a verified archive before it asks this gate; or name there a backup taken by other means, with its time.",
         ),
     ),
 }

@@ -44,7 +44,7 @@ def declaration() -> Declaration:
     first, validation = "monitoring.monitoring_events", "monitoring.validation_metrics"
     sources[first] = sources[first].model_copy(update={"dependants": {"public.monitoring_events_view": "recreate"}})
     sources[validation] = sources[validation].model_copy(update={"zone": VALIDATION_ZONE})
-    short = migration.model_copy(update={"span_from": timedelta(days=DAYS + 2), "sources": sources})
+    short = migration.model_copy(update={"span_from": timedelta(days=DAYS + 2), "sources": sources, "backup": "by other means"})
     return shipped.model_copy(update={"tables": {**shipped.tables, TARGET: cut}, "migrations": {NAME: short}})
 
 

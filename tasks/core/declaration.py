@@ -208,7 +208,11 @@ class Migration(_Owned):
     old_names_stay: bool = Field(
         default=False, description="Writes through the old names may go on: the views stay after the old tables are dropped."
     )
-    backup: str | None = Field(default=None, description="Name and time of a backup taken by other means (M9).")
+    backup: str | None = Field(
+        default=None,
+        description="archive: a verified archive of every source, made before the preflight gate. Any other text: name and time of"
+        " a backup taken by other means (M9).",
+    )
 
     @model_validator(mode="after")
     def _codes_differ(self) -> Self:

@@ -26,6 +26,7 @@ from tasks.core.names import Relation
 from tasks.core.sqlfiles import fetch, fetch_one
 from tasks.gates.gate import pass_gate
 from tasks.gates.store import require_verdict
+from tasks.migration.backup import ARCHIVE, back_up
 from tasks.migration.capture import Guard, capture_on, check_generation, is_captured, queue_length
 from tasks.migration.copy import UnitResult, Work, copy_unit, read_rows_done, register_units
 from tasks.migration.drain import BATCH_KEYS, Batch, drain_source
@@ -91,10 +92,11 @@ def backfill(
 
     Interrupted at any moment, the next call goes on; a call with nothing left to copy drains the log only, and after
     the cutover it carries back what has changed since. Locks: SHARE ROW EXCLUSIVE on each legacy table once, for its triggers; SHARE UPDATE
-    EXCLUSIVE on the target for milliseconds per partition. The gate `preflight` guards the triggers (None: unguarded).
+    EXCLUSIVE on the target for milliseconds per partition. The gate `preflight` guards the triggers, the declared
+    backup is made before it (None: neither).
     Deferred where another run works on this target.
     Raises NotDeclared, MissingRelation, MissingRight, UnsuitableRelation, ColumnMissing, MappingRefused, TooLittleDisk,
-    MappingDefect, UnitFailed, CaptureChanged, LockBusy, RunLost, GateBlocked.
+    MappingDefect, UnitFailed, CaptureChanged, LockBusy, RunLost, GateBlocked, and what `back_up` raises.
     """
     target = declaration.migration(name).target
     begun = time.monotonic()
@@ -144,9 +146,11 @@ class _Session:
         return [result for results in mapped for result in results]
 
     def guarded(self, migration: Registered) -> Guard | None:
-        """Ask the preflight gate where a trigger is still to be installed; returns what its transaction asks again."""
+        """Back up and ask the preflight gate where a trigger is still to be installed; returns what its transaction asks again."""
         if self.preflight is None or all(is_captured(source) for source in migration.sources):
             return None
+        if self.declaration.migration(migration.name).backup == ARCHIVE:
+            back_up(self.started, migration, self.as_of, self.on_progress)
         self.preflight(migration.name, self.declaration, self.as_of)
         return lambda conn: require_verdict(conn, migration.name, "preflight", self.declaration)
 

@@ -26,6 +26,7 @@ from tasks.gates.store import require_verdict
 from tasks.gates.verdict import GateBlocked, VerdictMissing, VerdictStale
 from tasks.migration.approval import State, close, require_approval
 from tasks.migration.backfill import attached_bounds, drain
+from tasks.migration.backup import ARCHIVE, try_backups
 from tasks.migration.capture import remove_capture, require_generation
 from tasks.migration.drain import drain_batch
 from tasks.migration.registry import Registered, Source, read_registered
@@ -99,7 +100,7 @@ class SourceChanged(Retryable):
 @dataclass(frozen=True)
 class CutoverResult:
     """What a cutover did. `lock_ms` runs from the first legacy lock granted to the commit, `drained` counts entries of the log
-    applied in its transaction, `notes` say what a rehearsal found missing."""
+    applied in its transaction, `notes` say what a rehearsal found: what a cutover would lack, and what restoring the backup gave."""
 
     migration: str
     outcome: Literal["cut over", "rehearsed", "already cut over"]
@@ -179,7 +180,7 @@ def read_migration(name: str) -> Registered:
 
 def _carry_out(job: _Cutover) -> CutoverResult:
     require_unobstructed(job.migration, job.policy)
-    notes = _find_missing(job) if job.is_rehearsal else _require_consent(job)
+    notes = _rehearse(job) if job.is_rehearsal else _require_consent(job)
     _drain_down(job)
     attached = attached_bounds(job.migration.target.relation)
     try:
@@ -238,6 +239,12 @@ def _require_consent(job: _Cutover) -> tuple[str, ...]:
     except (VerdictMissing, VerdictStale, GateBlocked):
         pass_gate(job.name, STEP, job.declaration, parameters={"approved_quarantine": approved.state.quarantined_rows})
     return ()
+
+
+def _rehearse(job: _Cutover) -> tuple[str, ...]:
+    """Say what would keep a cutover from being done now, and what restoring our own backup gave (M9)."""
+    restored = try_backups(job.started, job.migration) if job.policy.backup == ARCHIVE else ()
+    return (*_find_missing(job), *restored)
 
 
 def _find_missing(job: _Cutover) -> tuple[str, ...]:

@@ -10,13 +10,13 @@ from tasks.migration.rollback import RollbackResult
 
 
 def describe_cutover(result: CutoverResult) -> str:
-    """Return what a cutover did as Markdown: lock time first, then what a rehearsal found missing."""
+    """Return what a cutover did as Markdown: lock time first, then what a rehearsal found."""
     if result.outcome == "already cut over":
         return f"{result.migration} is cut over already."
     attempts = "1 attempt" if result.attempts == 1 else f"{result.attempts} attempts"
     meanwhile = f"{attempts}, {result.drained} changes applied meanwhile"
     lines = [f"{result.migration} is {result.outcome}: the legacy tables were locked for {result.lock_ms} ms ({meanwhile})."]
-    lines += [f"- A cutover now would be refused: {note}" for note in result.notes]
+    lines += [f"- Found: {note}" for note in result.notes]
     return "\n".join(lines)
 
 

@@ -46,8 +46,8 @@ class ArchiveLost(Permanent):
 
 @dataclass(eq=False)
 class ArchiveUnavailable(Permanent):
-    """Archives need pyarrow and adbc-driver-postgresql, and {missing} is not installed. Install the extra [archive], or
-    declare archive: none."""
+    """Archives need pyarrow and adbc-driver-postgresql, and {missing} is not installed. Install the extra [archive]; or
+    declare archive: none for a table, or for a migration a backup taken by other means."""
 
     missing: str
 

@@ -18,7 +18,8 @@ from tasks.core.errors import Permanent
 from tasks.core.ledger import Run, enter_unit
 from tasks.core.names import Relation
 from tasks.core.sqlfiles import fetch, fetch_one, run
-from tasks.partitions.archive import ArchiveFailed, require_detached
+from tasks.partitions.archive import require_detached
+from tasks.partitions.archive_file import ArchiveFailed
 from tasks.partitions.archive_proof import require_archive
 from tasks.partitions.figures import Figures, differences, from_json, list_columns, read_figures
 from tasks.partitions.retention_facts import list_holds

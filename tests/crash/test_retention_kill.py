@@ -49,7 +49,7 @@ STATEMENTS = (
 )
 #: Those that a run calls once; of the others the second call is the one.
 ONCE = ("partitions/record_retention", "partitions/withdraw_due", "partitions/detach_finalize")
-FUNCTIONS = ("tasks.partitions.parquet.write", "tasks.partitions.parquet.read_as_csv", "tasks.partitions.archive._publish")
+FUNCTIONS = ("tasks.partitions.parquet.write", "tasks.partitions.parquet.read_as_csv", "tasks.partitions.archive.publish")
 POINTS = [(moment, what) for what in (*STATEMENTS, *FUNCTIONS) for moment in ("before", "after")]
 CHILD = """
 import sys

@@ -26,10 +26,12 @@ from tasks.core.names import Relation
 from tasks.core.parameters import Safety
 from tasks.core.sqlfiles import ROOT
 from tasks.partitions import archive, parquet
-from tasks.partitions.archive import ArchiveSpace, archive_directory, bundle
+from tasks.partitions.archive import bundle
+from tasks.partitions.archive_file import ArchiveSpace
 from tasks.partitions.archive_proof import ArchiveMismatch, ArchiveUnavailable, verify_files
 from tasks.partitions.figures import list_columns, read_figures
 from tasks.partitions.retire import RetentionResult, retire
+from tasks.partitions.uploads import archive_directory
 from tests.retention import AS_OF, DAY, GRACE, TABLE, apply, declare, make_table, name_of, states
 
 DUE = range(-15, -10)
@@ -488,7 +490,7 @@ def test_without_the_extra_the_error_says_what_to_install(
 def test_a_server_that_cannot_be_reached_for_the_stream_is_named_without_its_password(
     readings: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive, "_uri", lambda: "host=127.0.0.1 port=1 password=secret")
+    monkeypatch.setattr(archive, "stream_uri", lambda: "host=127.0.0.1 port=1 password=secret")
     with pytest.raises(CannotConnect, match="Could not connect to") as refused:
         apply(at_most=1)
     assert "secret" not in str(refused.value)

@@ -400,10 +400,20 @@ def test_a_source_that_another_role_owns_is_blocked(copied: Copied, server: Serv
     assert "relation=monitoring.events" in verdict.reasons[0]
 
 
-def test_a_declared_backup_silences_the_warning(copied: Copied) -> None:
-    assert any("in backup" in reason for reason in judge(NAME, "preflight", copied.declaration).reasons)
-    named = _with(copied, backup="nightly 2026-11-24T02:00Z")
-    assert not any("in backup" in reason for reason in judge(NAME, "preflight", named.declaration).reasons)
+def test_without_a_backup_of_every_source_preflight_blocks_and_says_what_to_do(copied: Copied) -> None:
+    assert judge(NAME, "preflight", copied.declaration).lets_pass  # The backfill before this test made the archives.
+    copied.execute("delete from maintenance.backup where relation = 'monitoring.events'")
+
+    verdict = judge(NAME, "preflight", copied.declaration)
+
+    assert verdict.status == "BLOCKED"
+    assert "relation=monitoring.events" in verdict.reasons[0]
+    assert "relation=monitoring.dlq_table" not in verdict.reasons[0]
+    assert "remedy=run backfill or migrate" in verdict.reasons[0]
+    undeclared = judge(NAME, "preflight", _with(copied, backup=None).declaration)
+    assert undeclared.status == "BLOCKED"
+    assert "remedy=declare backup: archive" in undeclared.reasons[0]
+    assert judge(NAME, "preflight", _with(copied, backup="nightly 2026-11-24T02:00Z").declaration).lets_pass
 
 
 def test_a_declared_source_that_does_not_exist_blocks(copied: Copied) -> None:

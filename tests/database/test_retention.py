@@ -19,7 +19,7 @@ from tasks.core.errors import NotDeclared, Permanent, Unfinished, UnsuitableRela
 from tasks.core.ledger import Deferred, Run, run_exclusively
 from tasks.core.parameters import Safety
 from tasks.partitions import detach as detach_module
-from tasks.partitions.archive import ArchiveFailed
+from tasks.partitions.archive_file import ArchiveFailed
 from tasks.partitions.archive_proof import ArchiveLost
 from tasks.partitions.detach import DetachPending, DetachRefused
 from tasks.partitions.drop import DropRefused
