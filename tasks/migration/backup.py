@@ -94,6 +94,7 @@ def back_up(started: Run, migration: Registered, as_of: datetime, on_progress: O
     for source in missing:
         with readable_errors(str(source.relation), 0):
             made.append(_back_up(started, migration, source, standing[source].earlier, as_of))
+        parquet_module().release()
         if on_progress:
             on_progress(f"back up {migration.name}", len(made), len(missing))
     return made

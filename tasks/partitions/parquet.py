@@ -6,11 +6,12 @@ Keep out: statements, states, what is archived and when. The only module that im
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -228,6 +229,12 @@ def _hex(column: Any, prefix: str) -> Any:
     start, end = (pa.scalar(text, pa.large_string()) for text in (prefix, ""))
     shown = compute.binary_join_element_wise(start, texts, end) if prefix else texts
     return compute.if_else(column.is_valid(), shown, pa.scalar(None, pa.large_string()))
+
+
+def release() -> None:
+    """Give back to the system what a large table has left in this process; malloc would keep it for as long as that lives."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def flush(path: Path) -> None:
