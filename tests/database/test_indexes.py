@@ -156,6 +156,19 @@ def test_the_definition_is_the_declared_one(app: psycopg.Connection) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "where", ["kind in ('k1', 'k''2')", "kind not in ('a,b', 'k2') and kind in ('k1', 'k3')", "kind::varchar(3) in ('k1')"]
+)
+def test_a_predicate_over_a_varchar_is_built_attached_and_found_again(app: psycopg.Connection, where: str) -> None:
+    app.execute("alter table app.readings alter column kind type varchar(50)")
+    declared = {"readings_some": {"columns": "at desc", "where": where, "why": "w"}}
+
+    assert ensure(declared) == [("readings_some", "created", 2)]
+    assert ensure(declared) == [("readings_some", "present", 0)]
+    unattached = "select count(*) from pg_index where indrelid = 'app.readings_a'::regclass and not indisvalid"
+    assert app.execute(unattached.encode()).fetchall() == [(0,)]
+
+
 def test_writers_go_on_while_an_index_is_built(app: psycopg.Connection, dsn: str) -> None:
     stop, written, errors = threading.Event(), [0], list[Exception]()
 
