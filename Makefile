@@ -15,7 +15,7 @@ help: ## list the targets
 install: $(TEST_STAMP) ## create .venv and install everything, tests included
 
 demo: $(DEMO_STAMP) ## run the whole migration on an embedded PostgreSQL (ROWS=200000)
-	@MAINTENANCE_EMBEDDED=1 MALLOC_ARENA_MAX=2 $(PY) -m tests.demo
+	@MAINTENANCE_EMBEDDED=1 MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=65536 MALLOC_TRIM_THRESHOLD_=65536 $(PY) -m tests.demo
 
 serve: $(DEMO_STAMP) ## start PostgreSQL with the legacy tables, Prefect and a worker, to try the flows by hand (ROWS=50000)
 	@MAINTENANCE_EMBEDDED=1 $(PY) -m tests.demo.serve

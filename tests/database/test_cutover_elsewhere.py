@@ -11,7 +11,6 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tasks.core import sqlfiles
 from tasks.core.connect import Kind, database_now, runtime, transaction
 from tasks.core.declaration import Declaration
 from tasks.core.names import Relation
@@ -20,7 +19,6 @@ from tasks.core.sqlfiles import fetch, identifier
 from tasks.gates.evidence import collect, read_state
 from tasks.gates.store import keep_verdict
 from tasks.gates.verdict import Outcome
-from tasks.migration import sources
 from tasks.migration.approval import State, answer, ask
 from tasks.migration.backfill import backfill
 from tasks.migration.cutover import cut_over
@@ -152,16 +150,10 @@ def declaration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Declaration:
     for mapping, parts in {"orders": ORDERS, "visits": VISITS}.items():
         for part, body in parts.items():
             used = HEADERS[part] if "{" in body else ""
-            file = tmp_path / "legacy" / mapping / f"{part}.sql"
+            file = tmp_path / "sql" / "legacy" / mapping / f"{part}.sql"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(f"-- Map {mapping}.\n{used}{body.strip()}\n")
-    real = sqlfiles.load
-
-    def load(name: str) -> sqlfiles.Statement:
-        return real(name, tmp_path) if name.startswith("legacy/") else real(name)
-
-    monkeypatch.setattr(sqlfiles, "load", load)
-    monkeypatch.setattr(sources, "load", load)
+    monkeypatch.setenv("MAINTENANCE_FILE", str(tmp_path / "maintenance.yaml"))
     return Declaration.model_validate(DECLARED)
 
 

@@ -18,7 +18,7 @@ STARTED = {
     "create-partitions/daily": ("create partitions every table", "create-partitions-plan"),
     "enforce-retention/daily": ("plan every table", "enforce-retention-plan"),
     "refresh-matviews/every-5-minutes": ("refresh every matview", "refresh-matviews"),
-    "report-health/hourly": ("report health", "report-health"),
+    "report-health/every-5-minutes": ("report health", "report-health"),
     "validate/on-demand": ("validate every table", "validate"),
 }
 
