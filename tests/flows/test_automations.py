@@ -24,6 +24,7 @@ from tasks.core.settings import PROJECT
 from tasks.health.automations import Installed, NoPrefectApi, NoSuchBlock, install_automations
 from tasks.health.verdict import Unhealthy
 from tests.declarations import SECOND_MIGRATION, make_second
+from tests.flows.conftest import POOL
 from tests.flows.pages import PATIENCE_S, Pages
 
 NAMES = {a["name"] for a in yaml.safe_load((PROJECT / "automations.yaml").read_text("utf-8"))["automations"]}
@@ -155,14 +156,18 @@ def test_each_automation_notifies_when_what_it_waits_for_is_caused(
         "type": "SCHEDULED",
         "state_details": {"scheduled_time": f"{datetime.now(UTC) - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"},
     }
-    run = deployed.ask("POST", f"deployments/{missed['id']}/create_flow_run", state=state)
-    with pytest.raises(Unhealthy):
-        report_health()
-
-    deadline = time.monotonic() + PATIENCE_S
-    while _names(told) < NAMES and time.monotonic() < deadline:
-        time.sleep(0.2)
-    deployed.ask("DELETE", f"flow_runs/{run['id']}")
+    # A worker that another test has started would take the run before it is late.
+    deployed.ask("PATCH", f"work_pools/{POOL}", is_paused=True)
+    try:
+        run = deployed.ask("POST", f"deployments/{missed['id']}/create_flow_run", state=state)
+        with pytest.raises(Unhealthy):
+            report_health()
+        deadline = time.monotonic() + PATIENCE_S
+        while _names(told) < NAMES and time.monotonic() < deadline:
+            time.sleep(0.2)
+        deployed.ask("DELETE", f"flow_runs/{run['id']}")
+    finally:
+        deployed.ask("PATCH", f"work_pools/{POOL}", is_paused=False)
     assert _names(told) == NAMES
     (low,) = [t for t in told if t["subject"].endswith("low runway")]
     assert low["subject"] == "accounts.invoices: maintenance: low runway"
