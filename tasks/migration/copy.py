@@ -127,7 +127,7 @@ def _withdraw(conn: Connection, migration: Registered, obsolete: Unit) -> None:
 def _drop_loaded(conn: Connection, migration: Registered, name: str | None) -> None:
     """Drop the table of an interrupted run; one that somebody has attached or renamed meanwhile is not ours any more."""
     partition = migration.target.relation.sibling(name or "")
-    if fetch_one(conn, "migration/is_standalone", schema=partition.schema, name=partition.name)["found"]:
+    if fetch_one(conn, "partitions/is_standalone", schema=partition.schema, name=partition.name)["found"]:
         run(conn, "partitions/drop_partition", partition=partition)
 
 

@@ -257,9 +257,17 @@ def _build(job: _Job, begun: _Begun) -> None:
         run(conn, "partitions/record_built", id=begun.id, partition_oid=oid, rows=rows, content_hash=content_hash)
 
 
+def _facts(conn: Connection, job: _Job, begun: _Begun) -> dict[str, Any]:
+    return fetch_one(conn, "partitions/coarsening_facts", id=begun.id, parent_oid=job.parent.oid)
+
+
+def _is_standalone(conn: Connection, relation: Relation) -> bool:
+    return bool(fetch_one(conn, "partitions/is_standalone", schema=relation.schema, name=relation.name)["found"])
+
+
 def _require_members(conn: Connection, job: _Job, begun: _Begun) -> dict[str, Any]:
     """Return the facts; MembersGone where a member is not the table that was recorded."""
-    facts = fetch_one(conn, "partitions/coarsening_facts", id=begun.id, parent_oid=job.parent.oid)
+    facts = _facts(conn, job, begun)
     missing = sorted(set(begun.members) - set(facts["present"]))
     if missing:
         raise MembersGone(begun.partition, str(job.table), f"{', '.join(missing)} is gone or another table now")
@@ -274,7 +282,7 @@ def _require_equal(conn: Connection, job: _Job, begun: _Begun, partition: Relati
     expected = sum(member.rows for member in members), str(sum(int(member.content_hash) for member in members))
     if (copy.rows, copy.content_hash) == expected:
         return expected
-    if fetch_one(conn, "partitions/coarsening_facts", id=begun.id, parent_oid=job.parent.oid)["is_changed"]:
+    if _facts(conn, job, begun)["is_changed"]:
         raise _Changed(WRITTEN)
     what = f"{copy.rows} rows instead of {expected[0]}" if copy.rows != expected[0] else "content hash"
     raise CopyDiffers(begun.partition, str(job.table), what)
@@ -294,7 +302,7 @@ def _freeze(job: _Job, begun: _Begun) -> bool:
             if attempt:
                 time.sleep(FREEZE_PAUSE_S)
             run(conn, "partitions/freeze_partition", partition=Relation.parse(begun.partition))
-        return bool(fetch_one(conn, "partitions/coarsening_facts", id=begun.id, parent_oid=job.parent.oid)["is_frozen"])
+        return bool(_facts(conn, job, begun)["is_frozen"])
 
 
 def _swap(job: _Job, begun: _Begun) -> None:
@@ -304,12 +312,11 @@ def _swap(job: _Job, begun: _Begun) -> None:
     def attempt(conn: Connection) -> None:
         enter_unit(conn, job.started)
         run(conn, "partitions/lock_parent", parent=job.table)
-        if not _require_members(conn, job, begun)["is_indexed"]:
-            raise _Changed(INDEXED)
         for member in begun.members:
             run(conn, "partitions/detach_plainly", parent=job.table, partition=Relation.parse(member))
-        if _require_members(conn, job, begun)["is_changed"]:
-            raise _Changed(WRITTEN)
+        facts = _require_members(conn, job, begun)
+        if facts["is_changed"] or not facts["is_indexed"]:
+            raise _Changed(WRITTEN if facts["is_changed"] else INDEXED)
         attach_partition(conn, job.parent, partition, *begun.bounds)
         run(conn, "partitions/record_coarsening", id=begun.id, state="swapped", reason=None)
 
@@ -329,8 +336,8 @@ def _drop_members(job: _Job, begun: _Begun) -> int:
 def _drop_one(conn: Connection, job: _Job, begun: _Begun, member: str) -> int:
     enter_unit(conn, job.started)
     relation = Relation.parse(member)
-    is_ours = member in fetch_one(conn, "partitions/coarsening_facts", id=begun.id, parent_oid=job.parent.oid)["present"]
-    if not is_ours or not fetch_one(conn, "migration/is_standalone", schema=relation.schema, name=relation.name)["found"]:
+    is_ours = member in _facts(conn, job, begun)["present"]
+    if not is_ours or not _is_standalone(conn, relation):
         return 0
     run(conn, "partitions/drop_partition", partition=relation)
     return 1
@@ -342,9 +349,8 @@ def _abandon(job: _Job, begun: _Begun, reason: str) -> None:
 
     def attempt(conn: Connection) -> None:
         enter_unit(conn, job.started)
-        facts = fetch_one(conn, "partitions/coarsening_facts", id=begun.id, parent_oid=job.parent.oid)
-        standalone = fetch_one(conn, "migration/is_standalone", schema=partition.schema, name=partition.name)["found"]
-        if facts["is_there"] and standalone:
+        facts = _facts(conn, job, begun)
+        if facts["is_there"] and _is_standalone(conn, partition):
             run(conn, "partitions/drop_partition", partition=partition)
         for member in facts["present"]:
             for trigger in WATCHES:

@@ -16,24 +16,12 @@ from tasks.partitions.coarsen import CoarseningResult, coarsen
 from tests.database.test_coarsen import APPLY, AS_OF, CONTENT, FEBRUARY, JANUARY, SCHEMA, TABLE, declare, tables
 
 RUN = """
-import os, signal, sys
-from tasks.partitions import coarsen as room
+import sys
+from tasks.partitions.coarsen import coarsen
+from tests.crash.victim import arm
 from tests.database.test_coarsen import APPLY, AS_OF, TABLE, declare
-name, when, left = sys.argv[1], sys.argv[2], int(sys.argv[3])
-real = getattr(room, name)
-
-def armed(*arguments, **keywords):
-    global left
-    left -= 1
-    if left == 0 and when == "before":
-        os.kill(os.getpid(), signal.SIGKILL)
-    result = real(*arguments, **keywords)
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return result
-
-setattr(room, name, armed)
-room.coarsen(TABLE, declare(), AS_OF, APPLY)
+arm("partitions.coarsen", *sys.argv[1:])
+coarsen(TABLE, declare(), AS_OF, APPLY)
 """
 POINTS = [
     ("_watch", "after", 1),

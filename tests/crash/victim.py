@@ -17,14 +17,14 @@ def main(arguments: list[str]) -> None:
     """Patch the function, say that it begins, and run what WHAT names."""
     what, *point = arguments
     if point:
-        _arm(*point)
+        arm(*point)
     sys.stdout.write("begun\n")
     sys.stdout.flush()
     _run(what)
     sys.stdout.write("ended\n")
 
 
-def _arm(module: str, name: str, when: str, number: str) -> None:
+def arm(module: str, name: str, when: str, number: str) -> None:
     """Let the `number`th call of the function kill this process, before it does anything, within half a second, or after it."""
     home = importlib.import_module(f"tasks.{module}")
     real = getattr(home, name)
