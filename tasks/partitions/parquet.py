@@ -30,8 +30,6 @@ GROUP_ROWS, GROUP_BYTES = 131_072, 64 << 20
 BATCH_ROWS = 16_384
 #: Made when Arrow starts, so that no type checker knows them by name.
 compute: Any = importlib.import_module("pyarrow.compute")
-#: Arrow's own pool keeps what it once had (60 MB after 30 small partitions) for a flow process that goes on without it.
-pa.set_memory_pool(pa.system_memory_pool())
 
 
 @dataclass(frozen=True)

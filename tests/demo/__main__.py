@@ -80,7 +80,7 @@ def play(screen: Screen, ready: Stage) -> tuple[list[tuple[str, str]], list[str]
 
 def _load_slow_libraries() -> None:
     """Import in a thread what takes seconds, while the server fills the tables."""
-    for name in ("pandas", "great_expectations"):
+    for name in ("pandas", "expectations.phrases"):
         importlib.import_module(name)
 
 
