@@ -1,9 +1,11 @@
 -- The columns of a partition and, as SQL, how each is exported, hashed and described (design 10, §4.8).
--- What Arrow holds exactly leaves as it is, everything else as text; what leaves as text is hashed as text, but numeric by its
--- value with its scales summed. Equality is looser than identity for the others: 0 = -0, '1 day' = '24 hours', 1.0 = 1.00.
+-- What Arrow holds exactly leaves as it is, everything else as text, and what leaves as text is hashed as text: equality is looser
+-- than identity there (0 = -0, '1 day' = '24 hours', 1.0 = 1.00), and the hash of a numeric's value knows neither sign nor
+-- infinity. Manifests of format 1 hashed numeric by value all the same.
 -- A NaN may bear a sign, which PostgreSQL's arithmetic leaves there and nobody can see: all NaN are hashed alike.
 -- A time is beyond where it is infinite or its year is one that readers of Parquet cannot hold.
--- params: oid
+-- A type reads back what it writes where it is PostgreSQL's own or an enum; others, and domains with their checks, may not.
+-- params: oid, by_value
 select
     c.name,
     c.type,
@@ -20,7 +22,8 @@ select
         e.extremes[2],
         case c.kind when 'numeric' then format('sum(scale(%%s))::text', c.ref) else 'null' end,
         case c.kind when 'time' then format('(count(*) filter (where %%s))::text', e.beyond) else '''0''' end
-    ) as figures
+    ) as figures,
+    c.reads_back
 from (
     select
         a.attnum as place,
@@ -45,8 +48,14 @@ from (
             else 'other'
         end as kind,
         case a.atttypid when 'float4'::regtype then 'float4send' else 'float8send' end as send,
-        format('r.%%I', a.attname) as ref
+        format('r.%%I', a.attname) as ref,
+        t.typtype = 'e' or e.typtype = 'e' or (
+            t.typnamespace = 'pg_catalog'::regnamespace
+            and t.typname not in ('xml', 'pg_node_tree', 'pg_ndistinct', 'pg_dependencies', 'pg_mcv_list')
+        ) as reads_back
     from pg_catalog.pg_attribute as a
+    inner join pg_catalog.pg_type as t on a.atttypid = t.oid
+    left join pg_catalog.pg_type as e on t.typelem = e.oid and t.typcategory = 'A'
     where a.attrelid = %(oid)s and a.attnum > 0 and not a.attisdropped
 ) as c
 cross join lateral (
@@ -58,6 +67,7 @@ cross join lateral (
             )
             when 'text' then c.ref || ' collate "C"'
             when 'other' then c.ref || '::text'
+            when 'numeric' then c.ref || case when %(by_value)s then '' else '::text' end
             else c.ref
         end as element,
         format('(%%s < ''0001-01-01'' or %%s >= ''10000-01-01'')', c.ref, c.ref) as beyond,

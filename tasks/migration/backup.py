@@ -31,7 +31,7 @@ from tasks.partitions.archive_file import (
     stream_uri,
     write_files,
 )
-from tasks.partitions.archive_proof import ArchiveMismatch, parquet_module, verify_files
+from tasks.partitions.archive_proof import ArchiveMismatch, is_proven, parquet_module, verify_files
 from tasks.partitions.figures import from_json, list_columns, read_figures
 from tasks.partitions.uploads import FileFault, archive_directory, require_files
 
@@ -114,8 +114,9 @@ def _back_up(started: Run, migration: Registered, source: Source, earlier: int, 
         settings = [*stream_settings(), *_see(exported["snapshot"])]
         with parquet_module().session(stream_uri(), settings) as stream:
             written = write_files(job, as_of, stream)
+    proven = is_proven([job.temporary], job.fields, job.figures)
     with unit(started, group=migration.subject) as conn:
-        return _record(conn, started, migration, _Written(job, written, exported["snapshot_at"], as_of))
+        return _record(conn, started, migration, _Written(job, written, exported["snapshot_at"], as_of), proven=proven)
 
 
 @contextmanager
@@ -148,10 +149,11 @@ def _path_of(migration: str, source: Source, earlier: int) -> Path:
     return archive_directory().absolute().joinpath(*names, f"part-{earlier}.parquet")
 
 
-def _record(conn: Connection, started: Run, migration: Registered, done: _Written) -> Backup:
-    """Load the file, compare, and only then give it its name and record it, in one transaction."""
+def _record(conn: Connection, started: Run, migration: Registered, done: _Written, *, proven: bool) -> Backup:
+    """Load the file and compare where that is left to do, and only then name it and record it, in one transaction."""
     job, figures = done.job, done.job.figures
-    verify_files(conn, job.relation, [job.temporary], job.fields, figures)
+    if not proven:
+        verify_files(conn, job.relation, [job.temporary], job.fields, figures)
     manifest = compose_manifest(conn, job, done.written, done.as_of)
     publish(job, done.written, manifest)
     made = Backup(str(job.relation), figures.rows, figures.content_hash, str(job.path), done.snapshot_at)
@@ -176,7 +178,7 @@ def _try(started: Run, migration: Registered, source: Source) -> str:
     figures = from_json(record["manifest"])
     try:
         with readable_errors(str(source.relation), 0), unit(started, group=migration.subject) as conn:
-            columns = list_columns(conn, source.relation_oid)
+            columns = list_columns(conn, source.relation_oid, record["manifest"])
             fields = parquet_module().fields_of(columns, {column.name: column.beyond for column in figures.columns})
             verify_files(conn, source.relation, [Path(record["path"])], fields, figures)
     except ArchiveMismatch as error:

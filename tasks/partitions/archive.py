@@ -1,6 +1,6 @@
 """Archive a detached partition: file, proof, upload where that is declared, record (D4).
 
-Belongs here: one unit from detached to archived; its file is proven by loading it again before it gets its name.
+Belongs here: one unit from detached to archived; its file is proven before it gets its name.
 Keep out: the file itself (`archive_file`), what is due (`retention_plan`), detaching and dropping (`retire`).
 A file without `.tmp` at its end is a verified archive; a killed run leaves at most a `.tmp` that the next one removes.
 """
@@ -34,7 +34,7 @@ from tasks.partitions.archive_file import (
     stream_uri,
     write_files,
 )
-from tasks.partitions.archive_proof import ArchiveMismatch, parquet_module, verify_files
+from tasks.partitions.archive_proof import ArchiveMismatch, is_proven, parquet_module, verify_files
 from tasks.partitions.figures import from_json, list_columns, read_figures, read_sources
 from tasks.partitions.uploads import (
     OBJECT_BYTES,
@@ -110,7 +110,7 @@ def _archive_or_fail(started: Run, one: ArchiveUnit, as_of: datetime, stream: An
 
 
 def archive_partition(started: Run, one: ArchiveUnit, as_of: datetime, stream: Any) -> Archived:
-    """Write one detached partition to its file, load the file again, and record it as archived.
+    """Write one detached partition to its file, prove the file, and record it as archived.
 
     `stream` is a session of `parquet`. Raises ArchiveMismatch, ArchiveSpace, ArchiveFailed, RunLost; each leaves the
     table as it was. Locks: ACCESS SHARE on the partition.
@@ -189,13 +189,16 @@ def _hive(lower: datetime | None) -> str:
 
 
 def _prove(started: Run, job: Job, written: Any, as_of: datetime) -> Mapping[str, Any]:
-    """Load the files, compare, and only then name them and, where they stay here, record them, in one transaction.
+    """Prove the files, and only then name them and, where they stay here, record them, in one transaction.
 
     Returns the manifest.
     """
+    paths = [file.path for file in written.files]
+    proven = is_proven(paths, job.fields, job.figures)
     with unit(started) as conn:
         _require_archiving(conn, job)
-        verify_files(conn, job.relation, [file.path for file in written.files], job.fields, job.figures)
+        if not proven:
+            verify_files(conn, job.relation, paths, job.fields, job.figures)
         manifest = compose_manifest(conn, job, written, as_of)
         publish(job, written, manifest)
         if not is_uploaded(job.archive):

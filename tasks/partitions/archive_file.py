@@ -26,7 +26,7 @@ from tasks.core.names import Relation
 from tasks.core.settings import database_url
 from tasks.core.sqlfiles import compose
 from tasks.partitions.archive_proof import parquet_module
-from tasks.partitions.figures import Column, Figures, joined
+from tasks.partitions.figures import FORMAT, Column, Figures, joined
 from tasks.partitions.uploads import address_of, archive_directory
 
 
@@ -194,7 +194,7 @@ def compose_manifest(conn: Connection, job: Job, written: Any, as_of: datetime) 
         {"name": name, "bytes": file.size_bytes, "sha256": file.sha256} for name, file in zip(names, written.files, strict=True)
     ]
     content = {
-        "format": 1,
+        "format": FORMAT,
         **_facts(job, as_of),
         "server_version": conn.info.parameter_status("server_version"),
         "server_version_num": conn.info.server_version,

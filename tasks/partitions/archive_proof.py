@@ -1,11 +1,22 @@
-"""Prove an archive: load its file again and compare; later, that the file is still the one that was proven (D4).
+"""Prove an archive: read its file again and compare; later, that the file is still the one that was proven (D4).
 
-Belongs here: the scratch table, the comparison, the errors of an archive that does not hold.
-Keep out: writing files (`archive`), and Arrow except through `parquet`, which is imported when it is first used.
+Belongs here: both proofs, the scratch table, the errors of an archive that does not hold.
+Keep out: writing files (`archive`), and Arrow except through `parquet` and `file_hash`, imported when they are first used.
+
+The server hashes every row of the table, in a scan of its own: each value as it is stored, or as its text where the file holds
+text. `is_proven` reads the file back from disk, computes the same hash from what is in it, and compares rows and sum: the very
+figures that are compared once a file is loaded again, without the load. It finds what a load finds: a row that is lost, doubled
+or taken from elsewhere (rows, and the sum over rows), a value altered or moved to another row or column (a row's hash holds all
+its values, each in its place, null apart from empty), a value that the driver decoded wrongly (the server's hash has not passed
+through the driver), another type or unit (the file's own type has to be the expected one), a damaged page (it cannot be read, or
+has other values). What it leaves to PostgreSQL is to read its own text, on which each dump rests too; where a type is not one of
+PostgreSQL's own or an enum, and for times beyond those of Parquet, the file is loaded. Whatever is not proven here is
+loaded as well: `verify_files` has the last word, and names what differs.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +70,17 @@ def parquet_module() -> ModuleType:
     except ImportError as error:
         raise ArchiveUnavailable(missing=error.name or str(error)) from error
     return parquet
+
+
+def is_proven(paths: Sequence[Path], fields: Any, expected: Figures) -> bool:
+    """Say whether the files alone prove that they hold the table's rows; where not, `verify_files` decides."""
+    if not all(field.column.reads_back and not field.is_companion for field in fields):
+        return False
+    content_of: Any = importlib.import_module("tasks.partitions.file_hash").content_of
+    try:
+        return content_of(paths, fields) == (expected.rows, expected.content_hash)
+    except (ValueError, OSError, NotImplementedError):
+        return False
 
 
 def verify_files(conn: Connection, partition: Relation, paths: Sequence[Path], fields: Any, expected: Figures) -> None:

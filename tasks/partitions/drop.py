@@ -121,6 +121,6 @@ def is_unchanged(conn: Connection, relation: Relation, oid: int, manifest: Mappi
 
 def _changes(conn: Connection, relation: Relation, oid: int, manifest: Mapping[str, Any]) -> list[str]:
     """Compare by count, hash and figures; across major versions without the hash."""
-    found = read_figures(conn, relation, list_columns(conn, oid))
+    found = read_figures(conn, relation, list_columns(conn, oid, manifest))
     is_same_major = manifest["server_version_num"] // 10_000 == conn.info.server_version // 10_000
     return differences(from_json(manifest), found, is_same_major=is_same_major)

@@ -16,10 +16,16 @@ from tasks.core.connect import Connection
 from tasks.core.names import Relation
 from tasks.core.sqlfiles import fetch, run, trusted
 
+#: Of a manifest. Format 1 hashed numeric by its value.
+FORMAT = 2
+
 
 @dataclass(frozen=True)
 class Column:
-    """A column and, as SQL from the server, how it is exported, hashed and described (`archive_columns.sql`)."""
+    """A column and, as SQL from the server, how it is exported, hashed and described (`archive_columns.sql`).
+
+    `reads_back` says that its type is known to read every text that it writes.
+    """
 
     name: str
     type: str
@@ -30,6 +36,7 @@ class Column:
     element: str
     hash: str
     figures: str
+    reads_back: bool
 
 
 @dataclass(frozen=True)
@@ -64,9 +71,10 @@ def from_json(manifest: Mapping[str, Any]) -> Figures:
     return Figures(manifest["rows"], manifest["content_hash"], columns)
 
 
-def list_columns(conn: Connection, oid: int) -> list[Column]:
-    """Return the columns of a table in order."""
-    return [Column(**row) for row in fetch(conn, "partitions/archive_columns", oid=oid)]
+def list_columns(conn: Connection, oid: int, of: Mapping[str, Any] | None = None) -> list[Column]:
+    """Return the columns of a table in order, hashed as the manifest `of` has them; without one, as a new one will."""
+    by_value = of is not None and of.get("format", 1) < FORMAT
+    return [Column(**row) for row in fetch(conn, "partitions/archive_columns", oid=oid, by_value=by_value)]
 
 
 def read_figures(conn: Connection, relation: Relation, columns: Sequence[Column]) -> Figures:

@@ -1,7 +1,8 @@
 """Rows to Parquet and back, a batch at a time: memory does not grow with the partition (D4).
 
 Belongs here: streaming a query into a file, reading a file as the CSV that COPY takes, checksums, durable renames.
-Keep out: statements, states, what is archived and when. The only module that imports Arrow and ADBC.
+Keep out: statements, states, what is archived and when. No other module imports Arrow or ADBC, except `file_hash`, which hashes
+what was read here.
 """
 
 from __future__ import annotations
@@ -187,21 +188,24 @@ def read_as_csv(path: Path, fields: Sequence[Field], without: frozenset[str] = f
     """
     columns = [i for i, field in enumerate(fields) if not field.is_companion and field.name not in without]
     companions = {f.column.name: i for i, f in enumerate(fields) if f.is_companion}
+    for batch in read_batches(path, fields):
+        texts = [_text(batch, i, companions.get(fields[i].column.name)) for i in columns]
+        sink = BytesIO()
+        pa_csv.write_csv(pa.table(texts, names=[str(i) for i in columns]), sink, pa_csv.WriteOptions(include_header=False))
+        yield sink.getvalue()
+
+
+def read_batches(path: Path, fields: Sequence[Field]) -> Iterator[Any]:
+    """Yield a file's rows, group by group: one reader over all of them keeps what it has read.
+
+    Raises ArrowInvalid, a ValueError, where its columns are others than `fields`.
+    """
     with pq.ParquetFile(path, pre_buffer=False) as file:
         if file.schema_arrow.names != [field.name for field in fields]:
             reason = f"its columns are {', '.join(file.schema_arrow.names)}"
             raise pa.ArrowInvalid(reason)
-        for batch in _batches(file):
-            texts = [_text(batch, i, companions.get(fields[i].column.name)) for i in columns]
-            sink = BytesIO()
-            pa_csv.write_csv(pa.table(texts, names=[str(i) for i in columns]), sink, pa_csv.WriteOptions(include_header=False))
-            yield sink.getvalue()
-
-
-def _batches(file: Any) -> Iterator[Any]:
-    """Read group by group: one reader over all of them keeps what it has read."""
-    for group in range(file.num_row_groups):
-        yield from file.iter_batches(BATCH_ROWS, row_groups=[group])
+        for group in range(file.num_row_groups):
+            yield from file.iter_batches(BATCH_ROWS, row_groups=[group])
 
 
 def _text(batch: Any, place: int, companion: int | None) -> Any:

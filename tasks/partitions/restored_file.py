@@ -183,5 +183,5 @@ def _load(
 def _columns_of_file(conn: Connection, partition: Relation, archived: ArchivedPartition) -> list[Column]:
     """Return the new table's columns that the file has, in the file's order."""
     oid = fetch_one(conn, "partitions/read_oid", schema=partition.schema, name=partition.name)["oid"]
-    columns = {column.name: column for column in list_columns(conn, oid)}
+    columns = {column.name: column for column in list_columns(conn, oid, archived.manifest)}
     return [columns[name] for name in archived.types]
