@@ -38,4 +38,4 @@ def coarsen_partitions(
         declaration = read_declaration()
         names = [name for name in declaration.table_names(table) if table or declaration.table(name).partitioning.coarsen]
         work = partial(coarsen_partitions_of, safety=safety, as_of=as_of_or_now(as_of))
-        return finish(each("coarsen_partitions", names, work))
+        return finish(each("coarsen_partitions", names, work), "partitioning.coarsen")

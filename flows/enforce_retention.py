@@ -38,4 +38,4 @@ def enforce_retention(
         declaration = read_declaration()
         names = [name for name in declaration.table_names(table) if table or declaration.table(name).retention]
         work = partial(enforce_retention_of, safety=safety, as_of=as_of_or_now(as_of))
-        return finish(each("enforce_retention", names, work))
+        return finish(each("enforce_retention", names, work), "a retention")

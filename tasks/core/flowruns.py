@@ -193,8 +193,13 @@ def each(flow: str, names: Iterable[N], work: Callable[[N], R]) -> list[R]:
     return results
 
 
-def finish(results: list[R]) -> Any:
-    """Return `results`; where every one is Deferred, a Completed state named Deferred that carries them."""
+def finish(results: list[R], declares: str = "") -> Any:
+    """Return `results`; where every one is Deferred, a Completed state named Deferred that carries them.
+
+    Where there is none because nothing has the declaration's key `declares`, the state says so.
+    """
+    if not results and declares and is_in_run():
+        return Completed(message=f"Nothing to do: maintenance.yaml gives no table {declares}.", data=results)
     deferred = [result for result in results if isinstance(result, Deferred)]
     if deferred and len(deferred) == len(results) and is_in_run():
         message = "; ".join(f"deferred: {d.subject}: {d.reason}" for d in deferred)

@@ -268,7 +268,7 @@ def describe_retirement(result: RetireResult) -> str:
     for table in result.tables:
         archived = f"; {table.rows:,} rows in {table.archive}" if table.rows is not None else ""
         lines.append(
-            f"- {table.relation}: {table.writes} writes through this name, none seen since"
+            f"- {table.relation}: {table.writes:,} writes through this name, no more of them noticed since"
             f" {table.quiet_since:%Y-%m-%d %H:%M} UTC{archived}"
         )
     return "\n".join(lines).strip()

@@ -434,3 +434,15 @@ def _result(work: _Work, last: RetentionPlan) -> RetentionResult:
         archive_bytes=sum(one.size_bytes for one in work.archived),
         rows_archived=sum(one.rows for one in work.archived),
     )
+
+
+def describe_removal(result: RetentionResult) -> str:
+    """Return what an applied run did to one table as Markdown; what it left is named in its plan."""
+    size = (
+        f" ({result.rows_archived:,} rows, {result.archive_bytes:,} bytes, verified from the files)" if result.archived else ""
+    )
+    done = {"detached": result.detached, "archived": result.archived, "dropped": result.dropped}
+    counts = ", ".join(f"{len(names)} {what}{size if what == 'archived' else ''}" for what, names in done.items())
+    names = [f"- {what}: {', '.join(names)}" for what, names in done.items() if names]
+    left = f" {len(result.debt)} due and left for later." if result.debt else ""
+    return "\n".join([f"{result.table}: {counts}.{left}", "", *names]).rstrip()

@@ -34,7 +34,7 @@ from tasks.partitions.rebuild_text import index_report
 from tasks.partitions.restoration_text import restored_text
 from tasks.partitions.restore import Restored, restore
 from tasks.partitions.retention_plan import RetentionPlan
-from tasks.partitions.retire import RetentionResult, retire
+from tasks.partitions.retire import RetentionResult, describe_removal, retire
 
 
 @task(task_run_name="create partitions {table}", cache_policy=NO_CACHE, **RETRY)
@@ -74,7 +74,7 @@ def retention_run_name() -> str:
     safety: Any = parameters.get("safety")
     apply = safety.get("apply") if isinstance(safety, dict) else getattr(safety, "apply", False)
     day = f" {str(parameters['as_of'])[:10]}" if parameters.get("as_of") else ""
-    return f"{'APPLY' if apply else 'plan'} {parameters.get('table') or 'every table'}{day}"
+    return f"{'APPLY' if apply else 'plan'} retention {parameters.get('table') or 'every table'}{day}"
 
 
 @task(task_run_name="enforce retention {table}", cache_policy=NO_CACHE, **RETRY)
@@ -100,7 +100,10 @@ def enforce_retention_of(table: str, safety: Safety, as_of: datetime) -> Retenti
         "carry_back": carry_back,
         "flow_run_id": flow_run_id(),
     }
-    return retire(table, declaration, safety, as_of, require_gate if is_gated else None, _progress(), **hooks)
+    result = retire(table, declaration, safety, as_of, require_gate if is_gated else None, _progress(), **hooks)
+    if isinstance(result, RetentionResult) and result.applied:
+        publish("enforce-retention", describe_removal(result), title=table)
+    return result
 
 
 @task(task_run_name="restore {partition}", cache_policy=NO_CACHE, **RETRY)

@@ -53,7 +53,7 @@ def test_a_run_by_hand_publishes_its_plan_and_changes_nothing(conn: psycopg.Conn
 
     assert not result.applied
     assert len(attached(conn)) == 17
-    assert newest(prefect_api, "flow")[0]["name"] == "plan every table"
+    assert newest(prefect_api, "flow")[0]["name"] == "plan retention every table"
     artifact = httpx.get(f"{prefect_api}/artifacts/enforce-retention-plan/latest").json()
     assert artifact["data"] == "\n".join(result.lines)
     assert f"| detach | {name_of(-13)} |" in artifact["data"]
@@ -64,7 +64,7 @@ def test_an_applied_run_passes_its_gate_and_archives_as_tasks(conn: psycopg.Conn
 
     assert result.archived == names(DUE)
     assert states(conn) == dict.fromkeys(names(DUE), "archived")
-    assert newest(prefect_api, "flow")[0]["name"] == f"APPLY {TABLE} {AS_OF:%Y-%m-%d}"
+    assert newest(prefect_api, "flow")[0]["name"] == f"APPLY retention {TABLE} {AS_OF:%Y-%m-%d}"
     assert f"archive {name_of(-13)} and 1 more" in {run["name"] for run in newest(prefect_api, "task")}
     verdict = "select status, split_part(subject, ' ', 1), count(*) from maintenance.verdict group by 1, 2"
     assert conn.execute(verdict).fetchall() == [("PASSED", TABLE, 1)]
@@ -72,6 +72,9 @@ def test_an_applied_run_passes_its_gate_and_archives_as_tasks(conn: psycopg.Conn
     (later,) = enforce_retention(TABLE, Safety(apply=True, at_most=3), AS_OF + GRACE + DAY)
 
     assert later.dropped == names(DUE)
+    said = httpx.get(f"{prefect_api}/artifacts/enforce-retention/latest").json()["data"]
+    assert "3 dropped" in said
+    assert name_of(-13) in said
     assert conn.execute("select count(distinct subject) from maintenance.verdict").fetchone() == (2,)
 
 

@@ -14,6 +14,7 @@ import pytest
 from prefect import flow
 
 from flows.backfill import backfill
+from flows.coarsen_partitions import coarsen_partitions
 from flows.create_partitions import create_partitions
 from flows.refresh_matviews import refresh_matviews
 from tasks.core import connect
@@ -110,6 +111,13 @@ def test_a_run_that_finds_the_lock_held_is_completed_as_deferred_and_says_by_who
     assert (run["state_type"], run["state_name"]) == ("COMPLETED", "Deferred")
     assert run["state"]["message"].startswith(f"deferred: {TABLE}: held by pid ")
     assert "the other run" in run["state"]["message"]
+
+
+@pytest.mark.usefixtures("database")
+def test_a_run_that_has_nothing_declared_for_it_says_so(pages: Pages) -> None:
+    assert coarsen_partitions() == []
+
+    assert pages.latest()["state"]["message"] == "Nothing to do: maintenance.yaml gives no table partitioning.coarsen."
 
 
 def test_a_run_that_is_deferred_for_too_long_fails_as_overdue(

@@ -16,7 +16,7 @@ from tests.flows.pages import PATIENCE_S, Pages
 #: What a run started with the form's defaults is called, and the artifact that it publishes.
 STARTED = {
     "create-partitions/daily": ("create partitions every table", "create-partitions-plan"),
-    "enforce-retention/daily": ("plan every table", "enforce-retention-plan"),
+    "enforce-retention/daily": ("plan retention every table", "enforce-retention-plan"),
     "refresh-matviews/every-5-minutes": ("refresh every matview", "refresh-matviews"),
     "report-health/every-5-minutes": ("report health", "report-health"),
     "validate/on-demand": ("validate every table", "validate"),
