@@ -10,7 +10,7 @@ import gc
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
@@ -93,13 +93,22 @@ class ObjectMissing(Permanent):
     object: str
 
 
+@dataclass(eq=False)
+class BucketPublic(Permanent):
+    """The bucket {bucket} is public: whoever guesses an address would read archives. Make it private and run again; nothing was
+    uploaded."""
+
+    bucket: str
+
+
 @dataclass(frozen=True)
 class _Opened:
-    """The client with the connections that it uses, closed with the runtime."""
+    """The client with the connections that it uses, closed with the runtime; and the buckets that were looked at."""
 
     client: Any
     http: Any
     address: str
+    private: set[str] = field(default_factory=set[str])
 
     def close(self) -> None:
         self.http.close()
@@ -110,8 +119,8 @@ def read_object(one: StorageObject) -> bytes:
 
     Raises ObjectMissing, StorageRefused, StorageDown, StorageUnset, BreakerOpen.
     """
-    with _asked(one, "read") as bucket:
-        content: bytes = bucket.download(quote(one.key))
+    with _asked(one, "read") as opened:
+        content: bytes = opened.client.storage.from_(one.bucket).download(quote(one.key))
     if len(content) > LARGE_BYTES:
         gc.collect()
     return content
@@ -122,17 +131,34 @@ def write_object(one: StorageObject, path: Path, content_type: str) -> None:
 
     Raises StorageRefused, StorageDown, StorageUnset, BreakerOpen.
     """
-    with _asked(one, "write") as bucket:
-        bucket.upload(quote(one.key), path, {"content-type": content_type, "cache-control": "0", "upsert": "true"})
+    options = {"content-type": content_type, "cache-control": "0", "upsert": "true"}
+    with _asked(one, "write") as opened:
+        opened.client.storage.from_(one.bucket).upload(quote(one.key), path, options)
+
+
+def require_private(bucket: str) -> None:
+    """Look at a bucket before anything is uploaded to it, once per flow run.
+
+    Of an object Storage says to a wrong key that its bucket is not there; of the bucket itself it says that the key is wrong.
+    Raises BucketPublic, StorageRefused, StorageDown, StorageUnset, BreakerOpen.
+    """
+    with _asked(StorageObject(bucket, ""), "look at") as opened:
+        if bucket in opened.private:
+            return
+        is_public = opened.client.storage.get_bucket(bucket).public
+        if not is_public:
+            opened.private.add(bucket)
+    if is_public:
+        raise BucketPublic(bucket)
 
 
 @contextmanager
-def _asked(one: StorageObject, action: str) -> Iterator[Any]:
+def _asked(one: StorageObject, action: str) -> Iterator[_Opened]:
     with runtime() as current:
         opened = _client_of(current, one)
         with guarded(Dependency.STORAGE, opened.address):
             try:
-                yield opened.client.storage.from_(one.bucket)
+                yield opened
             except Exception as error:
                 raise _explained(error, opened.address, action, one) from error
 
@@ -183,7 +209,8 @@ def _words(error: Exception) -> str:
 
 def _remedy(kind: ErrorKind, status: str, said: str, bucket: str) -> str:
     if status == "404":
-        return f"Create the private bucket {bucket}, or correct MAINTENANCE_ARCHIVE_TO; the next run goes on."
+        secret = "SUPABASE_SERVICE_ROLE_KEY, since Storage says the same to a key that may not see it"
+        return f"Create the private bucket {bucket}, or correct MAINTENANCE_ARCHIVE_TO or {secret}; the next run goes on."
     if kind is ErrorKind.AUTH or "jwt" in said.lower():
         return "SUPABASE_SERVICE_ROLE_KEY must be the secret key of this project's service role; correct it and run again."
     if status == "413":

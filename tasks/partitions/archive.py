@@ -21,7 +21,7 @@ from tasks.core.ledger import Run, unit
 from tasks.core.names import Relation
 from tasks.core.settings import database_url, settings
 from tasks.core.sqlfiles import fetch, fetch_one, run
-from tasks.core.storage import StorageRefused
+from tasks.core.storage import BucketPublic, StorageRefused
 from tasks.partitions.archive_file import (
     ArchiveFailed,
     ArchiveSpace,
@@ -52,6 +52,10 @@ from tasks.partitions.uploads import (
 NO_LOWER = "__HIVE_DEFAULT_PARTITION__"
 #: One flow run maps at most 40 tasks (design 4); a bundle opens a session of its own, which costs some 40 ms.
 LEAST_BUNDLES, MOST_BUNDLES, BUNDLE_BYTES = 2, 40, 64 << 20
+
+
+#: What concerns one partition, or is said once by the run that failed: the other partitions go on.
+_FAILURES = (ArchiveMismatch, ArchiveSpace, ArchiveFailed, ArchiveTaken, UploadMismatch, StorageRefused, BucketPublic)
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def archive_bundle(started: Run, units: Sequence[ArchiveUnit], as_of: datetime) 
 def _archive_or_fail(started: Run, one: ArchiveUnit, as_of: datetime, stream: Any) -> Archived | Failed:
     try:
         return archive_partition(started, one, as_of, stream)
-    except (ArchiveMismatch, ArchiveSpace, ArchiveFailed, ArchiveTaken, UploadMismatch, StorageRefused) as error:
+    except _FAILURES as error:
         return Failed(one.partition, error)
 
 

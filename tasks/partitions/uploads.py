@@ -18,7 +18,7 @@ from typing import Any
 
 from tasks.core.errors import Permanent, Retryable
 from tasks.core.settings import settings
-from tasks.core.storage import SCHEME, ObjectMissing, StorageObject, read_object, write_object
+from tasks.core.storage import SCHEME, ObjectMissing, StorageObject, read_object, require_private, write_object
 
 #: No object is larger, so that one is held in memory when it is read back and little is sent again after a break.
 OBJECT_BYTES = 24_000_000
@@ -94,10 +94,11 @@ def files_of(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def upload(partition: str, files: Sequence[Path], manifest: Path, archive: str, allowed: Callable[[], None]) -> None:
     """Upload an archive's files, then its manifest, each read back; what is there already is not sent again.
 
-    `allowed` raises before each object where the run may not go on. Raises UploadMismatch, ArchiveTaken, and what
-    `read_object` and `write_object` raise.
+    `allowed` raises before each object where the run may not go on. Raises UploadMismatch, ArchiveTaken, BucketPublic, and
+    what `read_object` and `write_object` raise.
     """
     at = StorageObject.parse(archive)
+    require_private(at.bucket)
     _require_ours(partition, at.sibling(manifest.name), json.loads(manifest.read_bytes()))
     for path in files:
         allowed()

@@ -1,6 +1,7 @@
 """An archive in Supabase Storage is as good as one in the folder, or the message says why not (D4, A8, N9).
 
-Against a double of Storage's HTTP API (`tests.storage_double`), not against its server.
+Against a double of Storage's HTTP API (`tests.storage_double`), and each against a storage server of Supabase's own too where the
+environment names one (`tests.storage_real`).
 """
 
 # ruff: noqa: S608 (statements are put together from this file's own names)
@@ -25,13 +26,22 @@ from tasks.core.connect import runtime
 from tasks.core.errors import ErrorKind, InvalidSetting, MaintenanceError
 from tasks.core.ledger import Deferred
 from tasks.core.settings import settings
-from tasks.core.storage import ObjectMissing, StorageDown, StorageObject, StorageRefused, StorageUnset, read_object
+from tasks.core.storage import (
+    BucketPublic,
+    ObjectMissing,
+    StorageDown,
+    StorageObject,
+    StorageRefused,
+    StorageUnset,
+    read_object,
+)
 from tasks.partitions import archive, uploads
 from tasks.partitions.archive_proof import ArchiveLost
 from tasks.partitions.restore import Restored, restore
 from tasks.partitions.restored_file import RestoreRefused
 from tasks.partitions.uploads import ArchiveTaken, UploadMismatch, address_of, archive_directory
 from tests import storage_double as double
+from tests import storage_real as real
 from tests.retention import AS_OF, DAY, GRACE, TABLE, apply, declare, make_table, name_of, states
 from tests.storage_double import StorageDouble
 
@@ -43,11 +53,11 @@ DUE = range(-15, -10)
 FOOTER = 4096
 
 
-@pytest.fixture
-def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[StorageDouble]:
-    with double.storage_double() as started:
+@pytest.fixture(params=["double", pytest.param("real", marks=pytest.mark.skipif(not real.is_named(), reason=real.REASON))])
+def storage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[StorageDouble]:
+    with double.storage_double() if request.param == "double" else real.real_storage() as started:
         monkeypatch.setenv("SUPABASE_URL", started.url)
-        monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", double.KEY)
+        monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", started.key)
         monkeypatch.setenv("MAINTENANCE_ARCHIVE_TO", "storage://archive/prod")
         yield started
 
@@ -181,7 +191,7 @@ def test_the_whole_archive_of_another_table_is_never_overwritten(conn: psycopg.C
     storage.objects[object_of(-15, "manifest.json")] = theirs
     with pytest.raises(ArchiveTaken, match=r"manifest of app.* \(oid 1, 7 rows\). Set MAINTENANCE_ARCHIVE_TO"):
         apply(at_most=1)
-    assert storage.objects == {object_of(-15, "manifest.json"): theirs}
+    assert dict(storage.objects) == {object_of(-15, "manifest.json"): theirs}
 
 
 # The last look, and the way back.
@@ -220,7 +230,7 @@ ANSWERS: list[tuple[double.Answer, type[MaintenanceError], ErrorKind, str]] = [
         double.NO_BUCKET,
         StorageRefused,
         ErrorKind.SCHEMA,
-        "Bucket not found. Create the private bucket archive, or correct MAINTENANCE_ARCHIVE_TO",
+        "Bucket not found. Create the private bucket archive, or correct MAINTENANCE_ARCHIVE_TO or SUPABASE_SERVICE_ROLE_KEY",
     ),
     (double.NO_OBJECT, ObjectMissing, ErrorKind.SCHEMA, "is not there"),
     (double.NO_RIGHT, StorageRefused, ErrorKind.AUTH, "row-level security policy. SUPABASE_SERVICE_ROLE_KEY must be"),
@@ -237,6 +247,68 @@ ANSWERS: list[tuple[double.Answer, type[MaintenanceError], ErrorKind, str]] = [
 ]
 
 
+# What Storage is brought to answer by what it holds and by the key.
+
+WRONG = "SUPABASE_SERVICE_ROLE_KEY must be the secret key"
+ABSENT = "Bucket not found. Create the private bucket nowhere, or correct MAINTENANCE_ARCHIVE_TO or SUPABASE_SERVICE_ROLE_KEY"
+
+
+def put(one: StorageObject, folder: Path, content: bytes = b"x" * 1000, content_type: str = uploads.PARQUET) -> None:
+    (folder / "file").write_bytes(content)
+    uploads.write_object(one, folder / "file", content_type)
+
+
+def test_a_wrong_key_is_found_before_anything_is_uploaded(
+    conn: psycopg.Connection[Any], storage: StorageDouble, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", "sb_secret_of_another_project")
+    with pytest.raises(StorageRefused, match=f"refused to look at .*Invalid Compact JWS. {WRONG}") as raised:
+        apply(at_most=1)
+    assert classify(raised.value) is ErrorKind.AUTH
+    assert states(conn) == {OLDEST: "archiving"}
+    with pytest.raises(StorageRefused, match="refused to read .*Bucket not found.* or SUPABASE_SERVICE_ROLE_KEY"):
+        read_object(ONE)
+    with pytest.raises(StorageRefused, match=f"refused to write .*Invalid Compact JWS. {WRONG}"):
+        put(ONE, tmp_path)
+
+
+def test_a_missing_bucket_and_a_public_one_are_found_before_anything_is_uploaded(
+    conn: psycopg.Connection[Any], storage: StorageDouble, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MAINTENANCE_ARCHIVE_TO", "storage://nowhere/prod")
+    with pytest.raises(StorageRefused, match=f"refused to look at storage://nowhere/: {ABSENT}") as raised:
+        apply(at_most=1)
+    assert classify(raised.value) is ErrorKind.SCHEMA
+    for ask in (read_object, lambda one: put(one, tmp_path)):
+        with pytest.raises(StorageRefused, match=ABSENT):
+            ask(StorageObject("nowhere", "a.parquet"))
+
+    storage.make_bucket("open", public=True)
+    monkeypatch.setenv("MAINTENANCE_ARCHIVE_TO", "storage://open/prod")
+    with pytest.raises(BucketPublic, match="bucket open is public.* nothing was uploaded"):
+        apply(at_most=1)
+    assert storage.written == []
+    assert states(conn) == {OLDEST: "archiving"}
+
+
+def test_what_a_bucket_does_not_take_is_said_with_the_remedy(dsn: str, storage: StorageDouble, tmp_path: Path) -> None:
+    storage.make_bucket("small", file_size_limit=2000)
+    storage.make_bucket("typed", allowed_mime_types=[uploads.PARQUET])
+    with runtime():
+        put(StorageObject("small", "a.parquet"), tmp_path)
+        with pytest.raises(StorageRefused, match=r"exceeded the maximum allowed size. Raise the file size limit") as large:
+            put(StorageObject("small", "a.parquet"), tmp_path, bytes(20_000_000))
+        assert read_object(StorageObject("small", "a.parquet")) == b"x" * 1000
+        put(StorageObject("typed", "a.parquet"), tmp_path)
+        with pytest.raises(StorageRefused, match=r"application/json is not supported. Let the bucket typed take") as typed:
+            put(StorageObject("typed", "manifest.json"), tmp_path, b"{}", uploads.JSON)
+        with pytest.raises(StorageRefused, match="Invalid key: a%b"):
+            put(StorageObject("typed", "a%b"), tmp_path)
+        with pytest.raises(ObjectMissing):
+            read_object(StorageObject("typed", "manifest.json"))
+    assert {classify(large.value), classify(typed.value)} == {ErrorKind.DATA}
+
+
 def test_each_answer_is_one_readable_error_of_its_kind(dsn: str, storage: StorageDouble, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     with runtime():
@@ -248,14 +320,14 @@ def test_each_answer_is_one_readable_error_of_its_kind(dsn: str, storage: Storag
             assert str(ONE) in str(raised.value)
             assert classify(raised.value) is kind, number
             assert is_retryable(raised.value) == (error is StorageDown), number
-            assert double.KEY not in str(raised.value)
+            assert storage.key not in str(raised.value)
             storage.works()
             uploads.write_object(ONE, tmp_path / "file", uploads.PARQUET)
         assert read_object(ONE) == b"x"
 
 
 def test_the_key_is_shown_nowhere_even_where_storage_repeats_it(dsn: str, storage: StorageDouble) -> None:
-    storage.fails((400, {"statusCode": "400", "error": "InvalidJWT", "message": f"jwt {double.KEY} malformed"}))
+    storage.fails((400, {"statusCode": "400", "error": "InvalidJWT", "message": f"jwt {storage.key} malformed"}))
     with pytest.raises(StorageRefused, match=r"jwt \*\*\* malformed. SUPABASE_SERVICE_ROLE_KEY must be"):
         read_object(ONE)
 
