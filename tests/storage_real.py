@@ -16,18 +16,21 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import pytest
 
-from tests.storage_double import Answer, Asked, StorageDouble, serving
+from tests.storage_double import Answer, Asked, StorageDouble, serving, storage_double
 
 URL, KEY = "TEST_STORAGE_URL", "TEST_STORAGE_KEY"
-REASON = f"{URL} and {KEY} name no storage server"
 #: What belongs to one connection and is not passed on.
 HOP = {"host", "content-length", "connection", "accept-encoding"}
-
-
-def is_named() -> bool:
-    """Say whether the environment names a server."""
-    return bool(os.environ.get(URL) and os.environ.get(KEY))
+#: What a test of Storage runs against: the double, and the named server.
+BOTH = [
+    "double",
+    pytest.param(
+        "real",
+        marks=pytest.mark.skipif(not (os.environ.get(URL) and os.environ.get(KEY)), reason=f"{URL} and {KEY} name no server"),
+    ),
+]
 
 
 @dataclass
@@ -47,7 +50,7 @@ class RealStorage(StorageDouble):
         """Return the server's own answer, read as the double gives it."""
         kind, _, address = asked.path.removeprefix("/storage/v1/").partition("/")
         body = asked.body
-        if self.kept_as is not bytes:
+        if body and self.kept_as is not bytes:
             body = body.replace(asked.form.content, self.kept_as(asked.form.content))
         headers = {name: value for name, value in asked.headers.items() if name.lower() not in HOP}
         url = f"{self.server.base_url}{kind}/{self.prefix}{address}"
@@ -124,3 +127,20 @@ def real_storage() -> Iterator[RealStorage]:
             storage.objects.clear()
             for bucket in storage.buckets:
                 server.delete(f"bucket/{storage.prefix}{bucket}").raise_for_status()
+
+
+@contextmanager
+def either(kind: str) -> Iterator[StorageDouble]:
+    """Start one of `BOTH`."""
+    with storage_double() if kind == "double" else real_storage() as storage:
+        yield storage
+
+
+@pytest.fixture(params=BOTH)
+def storage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[StorageDouble]:
+    """Storage of either kind, which the environment names as the place for archives."""
+    with either(request.param) as started:
+        monkeypatch.setenv("SUPABASE_URL", started.url)
+        monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", started.key)
+        monkeypatch.setenv("MAINTENANCE_ARCHIVE_TO", "storage://archive/prod")
+        yield started

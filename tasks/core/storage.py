@@ -209,8 +209,8 @@ def _words(error: Exception) -> str:
 
 def _remedy(kind: ErrorKind, status: str, said: str, bucket: str) -> str:
     if status == "404":
-        secret = "SUPABASE_SERVICE_ROLE_KEY, since Storage says the same to a key that may not see it"
-        return f"Create the private bucket {bucket}, or correct MAINTENANCE_ARCHIVE_TO or {secret}; the next run goes on."
+        wrong = "MAINTENANCE_ARCHIVE_TO or SUPABASE_SERVICE_ROLE_KEY (Storage says the same to a key that may not see it)"
+        return f"Create the private bucket {bucket}, or correct {wrong}; the next run goes on."
     if kind is ErrorKind.AUTH or "jwt" in said.lower():
         return "SUPABASE_SERVICE_ROLE_KEY must be the secret key of this project's service role; correct it and run again."
     if status == "413":

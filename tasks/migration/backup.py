@@ -6,6 +6,7 @@ written after the snapshot stands in the legacy table alone. Keep out: the file 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from tasks.core.connect import Connection, Kind, open_connection, transaction
 from tasks.core.ledger import Run, unit
 from tasks.core.sqlfiles import compose, fetch, fetch_one, run
 from tasks.migration.registry import Registered, Source
-from tasks.partitions.archive import require_detached
+from tasks.partitions.archive import remove_local, require_detached, send
 from tasks.partitions.archive_file import (
     Job,
     compose_manifest,
@@ -33,7 +34,15 @@ from tasks.partitions.archive_file import (
 )
 from tasks.partitions.archive_proof import ArchiveMismatch, is_proven, parquet_module, verify_files
 from tasks.partitions.figures import from_json, list_columns, read_figures
-from tasks.partitions.uploads import FileFault, archive_directory, require_files
+from tasks.partitions.uploads import (
+    OBJECT_BYTES,
+    FileFault,
+    archive_directory,
+    files_here,
+    is_uploaded,
+    require_destination,
+    require_files,
+)
 
 #: What `migrations.<name>.backup` says for our own archive; any other text names a backup taken by other means.
 ARCHIVE = "archive"
@@ -48,6 +57,7 @@ class Backup:
     relation: str
     rows: int
     content_hash: str
+    #: Where it is kept: a file of this machine, or an object of Storage.
     path: str
     snapshot_at: datetime
 
@@ -86,10 +96,12 @@ def back_up(started: Run, migration: Registered, as_of: datetime, on_progress: O
 
     A file that is gone or changed is made anew beside it. Killed between two tables, the next run makes the rest.
     Locks: ACCESS SHARE on each table while it is read; one snapshot a table, for that time.
-    Raises ArchiveMismatch, ArchiveSpace, ArchiveFailed, ArchiveUnavailable, RunLost (M9).
+    Raises ArchiveMismatch, ArchiveSpace, ArchiveFailed, ArchiveUnavailable, RunLost, and what `send` raises (M9).
     """
     standing = {source: _read_standing(migration.name, source) for source in migration.sources}
     missing = [source for source in migration.sources if standing[source].fault]
+    if missing:
+        require_destination()
     made: list[Backup] = []
     for source in missing:
         with readable_errors(str(source.relation), 0):
@@ -107,16 +119,26 @@ def _read_standing(migration: str, source: Source) -> _Standing:
 
 
 def _back_up(started: Run, migration: Registered, source: Source, earlier: int, as_of: datetime) -> Backup:
-    """Read figures and file of one snapshot, then prove the file."""
+    """Read figures and file of one snapshot, prove the file, upload it where that is declared, and only then record it."""
     with _snapshot() as (conn, exported):
         job = _read_job(conn, migration.name, source, earlier)
         require_space(job)
         settings = [*stream_settings(), *_see(exported["snapshot"])]
+        limit = OBJECT_BYTES if is_uploaded(job.archive) else None
         with parquet_module().session(stream_uri(), settings) as stream:
-            written = write_files(job, as_of, stream)
-    proven = is_proven([job.temporary], job.fields, job.figures)
+            written = write_files(job, as_of, stream, limit)
+    done = _Written(job, written, exported["snapshot_at"], as_of)
+    proven = is_proven([file.path for file in written.files], job.fields, job.figures)
+    if not is_uploaded(job.archive):
+        with unit(started, group=migration.subject) as conn:
+            return _record(conn, started, migration, done, _prove(conn, done, proven=proven))
     with unit(started, group=migration.subject) as conn:
-        return _record(conn, started, migration, _Written(job, written, exported["snapshot_at"], as_of), proven=proven)
+        manifest = _prove(conn, done, proven=proven)
+    send(started, job, json.loads(manifest), group=migration.subject)
+    with unit(started, group=migration.subject) as conn:
+        made = _record(conn, started, migration, done, manifest)
+    remove_local(job, json.loads(manifest))
+    return made
 
 
 @contextmanager
@@ -149,14 +171,19 @@ def _path_of(migration: str, source: Source, earlier: int) -> Path:
     return archive_directory().absolute().joinpath(*names, f"part-{earlier}.parquet")
 
 
-def _record(conn: Connection, started: Run, migration: Registered, done: _Written, *, proven: bool) -> Backup:
-    """Load the file and compare where that is left to do, and only then name it and record it, in one transaction."""
-    job, figures = done.job, done.job.figures
+def _prove(conn: Connection, done: _Written, *, proven: bool) -> str:
+    """Load the files and compare where that is left to do, and only then give them their names; returns the manifest."""
+    job = done.job
     if not proven:
-        verify_files(conn, job.relation, [job.temporary], job.fields, figures)
+        verify_files(conn, job.relation, [file.path for file in done.written.files], job.fields, job.figures)
     manifest = compose_manifest(conn, job, done.written, done.as_of)
     publish(job, done.written, manifest)
-    made = Backup(str(job.relation), figures.rows, figures.content_hash, str(job.path), done.snapshot_at)
+    return manifest
+
+
+def _record(conn: Connection, started: Run, migration: Registered, done: _Written, manifest: str) -> Backup:
+    job, figures = done.job, done.job.figures
+    made = Backup(str(job.relation), figures.rows, figures.content_hash, job.archive, done.snapshot_at)
     facts = {"migration": migration.name, "relation_oid": job.oid, "run_id": started.id, "manifest": manifest}
     run(conn, "migration/insert_backup", **vars(made), **facts)
     return made
@@ -171,17 +198,25 @@ def try_backups(started: Run, migration: Registered) -> tuple[str, ...]:
 
 
 def _try(started: Run, migration: Registered, source: Source) -> str:
-    standing = _read_standing(migration.name, source)
-    record, fault = standing.record, standing.fault
-    if record is None or fault:
-        return f"The backup of {source.relation} {fault}."
+    record = _read_standing(migration.name, source).record
+    if record is None:
+        return f"The backup of {source.relation} was not made."
     figures = from_json(record["manifest"])
+    aside = archive_directory() / f".restore-backup-{record['id']}"
     try:
-        with readable_errors(str(source.relation), 0), unit(started, group=migration.subject) as conn:
-            columns = list_columns(conn, source.relation_oid, record["manifest"])
-            fields = parquet_module().fields_of(columns, {column.name: column.beyond for column in figures.columns})
-            verify_files(conn, source.relation, [Path(record["path"])], fields, figures)
+        with files_here(record["path"], record["manifest"], aside) as files:
+            _load_on_trial(started, migration, source, record["manifest"], files)
+    except FileFault as error:
+        return f"The backup of {source.relation} {error.path} {error.reason}."
     except ArchiveMismatch as error:
         return f"The backup of {source.relation} does not give back what was recorded: {error.difference} ({error.path})."
     taken = f"{record['snapshot_at']:%Y-%m-%d %H:%M} UTC"
     return f"The backup of {source.relation} was restored and compared: {figures.rows:,} rows of {taken}, the same hash."
+
+
+def _load_on_trial(started: Run, migration: Registered, source: Source, manifest: dict[str, Any], files: list[Path]) -> None:
+    figures = from_json(manifest)
+    with readable_errors(str(source.relation), 0), unit(started, group=migration.subject) as conn:
+        columns = list_columns(conn, source.relation_oid, manifest)
+        fields = parquet_module().fields_of(columns, {column.name: column.beyond for column in figures.columns})
+        verify_files(conn, source.relation, files, fields, figures)

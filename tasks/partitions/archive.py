@@ -229,17 +229,33 @@ def _published(job: Job) -> Mapping[str, Any] | None:
 
 def _upload(started: Run, job: Job, manifest: Mapping[str, Any], as_of: datetime) -> None:
     """Upload the verified files outside any transaction, since it may take long, then record the archive where it is kept."""
+    send(started, job, manifest)
+    with unit(started) as conn:
+        _require_archiving(conn, job)
+        text = job.manifest.read_text(encoding="utf-8")
+        run(conn, "partitions/record_archived", id=job.number, manifest=text, as_of=as_of)
+    remove_local(job, manifest)
+
+
+def send(started: Run, job: Job, manifest: Mapping[str, Any]) -> None:
+    """Upload a table's verified files to where they are kept, each read back, while the run may go on.
+
+    Raises RunLost and what `upload` raises. Locks: none.
+    """
 
     def allowed() -> None:
         with unit(started):
             """It raises where the run has ended."""
 
-    files = [job.path.with_name(file["name"]) for file in files_of(manifest)]
-    upload(str(job.relation), files, job.manifest, job.archive, allowed)
-    with unit(started) as conn:
-        _require_archiving(conn, job)
-        text = job.manifest.read_text(encoding="utf-8")
-        run(conn, "partitions/record_archived", id=job.number, manifest=text, as_of=as_of)
+    upload(str(job.relation), _files(job, manifest), job.manifest, job.archive, allowed)
+
+
+def remove_local(job: Job, manifest: Mapping[str, Any]) -> None:
+    """Free the folder of files whose upload is recorded, where MAINTENANCE_ARCHIVE_LOCAL says so."""
     if settings().maintenance_archive_local == "remove":
-        for path in (*files, job.manifest):
+        for path in (*_files(job, manifest), job.manifest):
             path.unlink(missing_ok=True)
+
+
+def _files(job: Job, manifest: Mapping[str, Any]) -> list[Path]:
+    return [job.path.with_name(file["name"]) for file in files_of(manifest)]

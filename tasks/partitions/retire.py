@@ -54,6 +54,7 @@ from tasks.partitions.retention_plan import (
     without,
 )
 from tasks.partitions.retention_text import text_of
+from tasks.partitions.uploads import require_destination
 
 FLOW = "enforce_retention"
 #: How often what came in meanwhile is carried back before a partition is given up for this run.
@@ -161,8 +162,8 @@ def retire(  # noqa: PLR0917 (the two hooks after as_of are the ones that caller
     archives (threads of this process by default). `carry_back` brings what changed in the table since a cutover to the
     old tables; a partition with changes that are not carried back stays, and so does every younger one. Returns Deferred
     while another run holds the table or a migration into it captures. Locks: see the statements' headers. Raises
-    NotDeclared, UnsuitableRelation, PartitionGap, RetentionShortened, ClockJumped, FutureRefused, and the one error, or
-    Unfinished naming all, where something due could not be done (D4).
+    NotDeclared, UnsuitableRelation, PartitionGap, RetentionShortened, ClockJumped, FutureRefused, what `require_destination`
+    raises, and the one error, or Unfinished naming all, where something due could not be done (D4).
     """
     declared = declaration.table(table)
     policy = _policy(table, declared, safety)
@@ -288,8 +289,10 @@ def _carry_out(work: _Work, seen: Observed, plan: RetentionPlan) -> None:
     if not work.is_checked:
         _require_no_anomaly(plan, seen, work.declared)
     _show(work, seen, plan)
-    _record_intents(work, seen, plan)
     detach, archive = _of(plan, Detach), _of(plan, Archive)
+    if detach and work.policy.is_archived:
+        require_destination()
+    _record_intents(work, seen, plan)
     _detach(work, seen, detach)
     _archive(work, archive)
     if detach or archive:

@@ -69,6 +69,16 @@ def destination() -> StorageObject | None:
     return StorageObject.parse(to) if to else None
 
 
+def require_destination() -> None:
+    """Look at the bucket that archives go to before anything is taken out of a table: nothing is asked where none is set.
+
+    Raises what `require_private` raises.
+    """
+    to = destination()
+    if to is not None:
+        require_private(to.bucket)
+
+
 def address_of(path: Path, root: Path) -> str:
     """Return where a file of the folder `root` will be kept: its path, or the object below the destination.
 

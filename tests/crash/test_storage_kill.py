@@ -20,7 +20,8 @@ from tasks.partitions import archive, uploads
 from tasks.partitions.retire import retire
 from tests.crash.test_retention_kill import resume
 from tests.retention import AS_OF, TABLE, declare, make_table, name_of
-from tests.storage_double import KEY, StorageDouble, storage_double
+from tests.storage_double import StorageDouble
+from tests.storage_real import BOTH, either
 
 LIMIT = 9_000
 ROWS = 1200
@@ -77,8 +78,9 @@ def kill_at(moment: str, name: str, number: int) -> None:
 
 @pytest.mark.crash
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", BOTH)
 def test_an_upload_that_was_killed_is_completed_by_the_next_run_and_nothing_is_sent_twice(
-    make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, full_loops: bool
+    make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, *, full_loops: bool
 ) -> None:
     monkeypatch.setattr(archive, "OBJECT_BYTES", LIMIT)
     for number, point in enumerate(POINTS if full_loops else SAMPLE):
@@ -87,9 +89,9 @@ def test_an_upload_that_was_killed_is_completed_by_the_next_run_and_nothing_is_s
         monkeypatch.setenv("MAINTENANCE_ARCHIVE", str(tmp_path / str(number)))
         monkeypatch.setenv("MAINTENANCE_ARCHIVE_TO", "storage://archive/prod")
         make_table(dsn, DAYS, rows=ROWS)
-        with storage_double() as storage:
+        with either(kind) as storage:
             monkeypatch.setenv("SUPABASE_URL", storage.url)
-            monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", KEY)
+            monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", storage.key)
             kill_at(*point)
             assert_nothing_is_lost(dsn)
             resume(0)
