@@ -237,14 +237,14 @@ def _upload(started: Run, job: Job, manifest: Mapping[str, Any], as_of: datetime
     remove_local(job, manifest)
 
 
-def send(started: Run, job: Job, manifest: Mapping[str, Any]) -> None:
+def send(started: Run, job: Job, manifest: Mapping[str, Any], group: str | None = None) -> None:
     """Upload a table's verified files to where they are kept, each read back, while the run may go on.
 
-    Raises RunLost and what `upload` raises. Locks: none.
+    `group` is that of the run where it is not its subject. Raises RunLost and what `upload` raises. Locks: none.
     """
 
     def allowed() -> None:
-        with unit(started):
+        with unit(started, group=group):
             """It raises where the run has ended."""
 
     upload(str(job.relation), _files(job, manifest), job.manifest, job.archive, allowed)

@@ -37,7 +37,7 @@ class UploadMismatch(Retryable):
 @dataclass(eq=False)
 class ArchiveTaken(Permanent):
     """{partition} is not uploaded: {object} is the manifest of {other}. Set MAINTENANCE_ARCHIVE_TO to a prefix that this database
-    alone uses and run again; its table stays as it is."""
+    alone uses, or remove that object where it is a damaged manifest of ours, and run again; its table stays as it is."""
 
     partition: str
     object: str

@@ -86,12 +86,12 @@ def test_a_backup_whose_object_is_changed_is_named_and_made_anew_beside_it(fille
 
 
 def test_a_backup_that_did_not_arrive_is_not_recorded(filled: Scene, storage: StorageDouble) -> None:
-    storage.fails(double.BROKEN, method="POST", after=1)
-    with pytest.raises(StorageDown):
-        make(filled)
-    storage.works()
     storage.kept_as = lambda content: content[:-1] + b"!"
     with pytest.raises(UploadMismatch):
+        make(filled)
+    storage.works()
+    storage.fails(double.BROKEN, method="POST", after=1)
+    with pytest.raises(StorageDown):
         make(filled)
     assert filled.one("select count(*) from maintenance.backup") == 0
 

@@ -11,10 +11,16 @@ import psycopg
 import pytest
 
 from flows.enforce_retention import enforce_retention
+from flows.restore_partition import restore_partition
 from tasks.core.parameters import Safety
 from tasks.gates.verdict import Verdict, VerdictStale
 from tasks.partitions import steps
+from tests import storage_double as double
 from tests.retention import AS_OF, DAY, GRACE, TABLE, attached, make_table, name_of, names, states
+from tests.storage_double import StorageDouble
+from tests.storage_real import storage
+
+__all__ = ["storage"]
 
 DECLARATION = """
 tables:
@@ -76,6 +82,24 @@ def test_an_applied_run_passes_its_gate_and_archives_as_tasks(conn: psycopg.Conn
     assert "3 dropped" in said
     assert name_of(-13) in said
     assert conn.execute("select count(distinct subject) from maintenance.verdict").fetchone() == (2,)
+
+
+def test_a_run_that_storage_failed_is_tried_again_by_prefect_and_what_was_dropped_comes_back(
+    conn: psycopg.Connection, prefect_api: str, storage: StorageDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAINTENANCE_ARCHIVE_LOCAL", "remove")
+    # The second object is refused once; the task goes on with that one, later.
+    left = [None, double.BROKEN]
+    storage.instead = lambda method, _: left.pop(0) if method == "POST" and left else None
+
+    (result,) = enforce_retention(TABLE, Safety(apply=True), AS_OF)
+
+    assert result.archived == names(DUE)
+    assert len(storage.written) == len(set(storage.written)) == 2 * len(DUE)
+    (later,) = enforce_retention(TABLE, Safety(apply=True, at_most=3), AS_OF + GRACE + DAY)
+    assert later.dropped == names(DUE)
+    back = restore_partition(TABLE, name_of(-13))
+    assert (back.came_from, back.rows) == ("archive", 3)
 
 
 def test_what_was_changed_after_the_verdict_closes_the_gate(
