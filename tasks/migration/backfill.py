@@ -72,7 +72,12 @@ class BackfillResult:
     keys_drained: int = 0
     queue_left: int = 0
     seconds: float = 0.0
-    outcome: Literal["completed", "cut over"] = "completed"
+    outcome: Literal["completed", "cut over", "waiting"] = "completed"
+
+    @property
+    def message(self) -> str:
+        """Say what a waiting one waits for."""
+        return f"{self.migration} was rolled back and stays so: run migrate to begin it anew."
 
 
 def backfill(
@@ -86,6 +91,7 @@ def backfill(
     map_bundles: MapBundles | None = None,
     measure_free: Callable[[Connection], int | None] | None = None,
     preflight: Preflight | None = ask_preflight,
+    begins_anew: bool = True,
     flow_run_id: str | None = None,
 ) -> BackfillResult | Deferred:
     """Copy the legacy tables of migration `name` into its target, while they are written, exactly once.
@@ -94,6 +100,7 @@ def backfill(
     the cutover it carries back what has changed since. Locks: SHARE ROW EXCLUSIVE on each legacy table once, for its triggers; SHARE UPDATE
     EXCLUSIVE on the target for milliseconds per partition. The gate `preflight` guards the triggers, the declared
     backup is made before it (None: neither).
+    After a way back it begins anew, or waits where it may not: a schedule must not undo what a person decided.
     Deferred where another run works on this target.
     Raises NotDeclared, MissingRelation, MissingRight, UnsuitableRelation, ColumnMissing, MappingRefused, TooLittleDisk,
     MappingDefect, UnitFailed, CaptureChanged, LockBusy, RunLost, GateBlocked, and what `back_up` raises.
@@ -109,6 +116,8 @@ def backfill(
             return BackfillResult(name, keys_drained=carried.keys, outcome="cut over")
         if known is not None and known.phase == "retired":
             return BackfillResult(name, outcome="cut over")
+        if known is not None and known.phase == "rolled_back" and not begins_anew:
+            return BackfillResult(name, outcome="waiting")
         session = _Session(started, declaration, as_of, max(1, min(workers, MOST_WORKERS)), on_progress, preflight)
         copied = session.copy(name, on_plan, map_bundles or in_threads, measure_free or free_bytes)
         return session.finish(name, copied, begun)

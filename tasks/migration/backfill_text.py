@@ -33,6 +33,8 @@ def _line(due: Due) -> str:
 
 def backfill_result(result: BackfillResult) -> str:
     """Return what a backfill did and what is in quarantine by reason."""
+    if result.outcome == "waiting":
+        return result.message
     if result.outcome == "cut over":
         return f"{result.migration} is cut over: nothing is copied any more, {result.keys_drained:,} changes were carried back."
     rate = f"{result.rows_copied / result.seconds:,.0f} rows/s" if result.seconds else "at once"

@@ -68,7 +68,7 @@ def is_cut_over(migration: str) -> bool:
 
 def copy(migration: str, declaration: Declaration, as_of: datetime) -> None:
     """Preflight gate, capture, backfill, and the gate on what was copied; Postponed where another run holds the target."""
-    done = backfill_in_tasks(migration, declaration, as_of)
+    done = backfill_in_tasks(migration, declaration, as_of, begins_anew=True)
     if isinstance(done, Deferred):
         raise Postponed(done)
     log().info("copied %s rows, %s in quarantine", f"{done.rows_copied:,}", f"{sum(done.rows_quarantined.values()):,}")

@@ -27,9 +27,12 @@ from tasks.migration.reverse import BATCH_KEYS, carry_back, count_waiting
 
 
 def backfill_in_tasks(
-    migration: str, declaration: Declaration, as_of: datetime, *, workers: int = 2
+    migration: str, declaration: Declaration, as_of: datetime, *, workers: int = 2, begins_anew: bool = False
 ) -> BackfillResult | Deferred:
-    """Backfill `migration` with its bundles of units as task runs; plan and result are published."""
+    """Backfill `migration` with its bundles of units as task runs; plan and result are published.
+
+    After a way back it waits, but where it `begins_anew`.
+    """
     result = backfill(
         migration,
         declaration,
@@ -38,6 +41,7 @@ def backfill_in_tasks(
         on_progress=report,
         on_plan=partial(_publish_plan, migration),
         map_bundles=_in_tasks,
+        begins_anew=begins_anew,
         flow_run_id=flow_run_id(),
     )
     if isinstance(result, BackfillResult):

@@ -20,7 +20,7 @@ from tasks.core.ledger import Deferred, run_exclusively
 from tasks.core.parameters import Safety
 from tasks.core.sqlfiles import trusted
 from tasks.migration import rollback
-from tasks.migration.backfill import backfill
+from tasks.migration.backfill import BackfillResult, backfill
 from tasks.migration.cutover import cut_over, read_migration
 from tasks.migration.reverse import CarriedAmiss, carry_back, count_waiting
 from tasks.migration.rollback import RollbackResult, WayMissing, roll_back
@@ -199,6 +199,19 @@ def test_everything_stands_as_before_the_cutover(dsn: str) -> None:
         assert one(conn, "select value from maintenance.setting") == "shadow"
         assert conn.execute("select phase, trigger_state from maintenance.migration").fetchall() == [("rolled_back", None)]
         assert conn.execute("select count(*) from maintenance.reverse_capture").fetchall() == [(0,)]
+
+
+def test_a_scheduled_backfill_does_not_begin_anew_what_a_person_took_back(conn: Conn) -> None:
+    back()
+    before = describe(conn)
+
+    waits = backfill(NAME, declaration(), database_now(), preflight=None, begins_anew=False)
+
+    assert isinstance(waits, BackfillResult)
+    assert waits.outcome == "waiting"
+    assert waits.message == "event_store was rolled back and stays so: run migrate to begin it anew."
+    assert describe(conn) == before
+    assert one(conn, "select phase from maintenance.migration") == "rolled_back"
 
 
 def test_a_dry_run_says_what_it_would_do_and_changes_nothing(conn: Conn) -> None:
