@@ -6,10 +6,12 @@ from typing import Any, Literal
 
 from prefect import flow
 
+from tasks.core.connect import database_now
 from tasks.core.declaration import read_declaration
 from tasks.core.flowruns import finish_one, flow_run_id, flow_runtime, publish, run_name
 from tasks.core.ledger import Deferred
 from tasks.core.parameters import Safety
+from tasks.core.progress import report
 from tasks.migration.render import describe_rollback
 from tasks.migration.rollback import roll_back as roll_back_now
 
@@ -28,11 +30,13 @@ def roll_back(
 
     Args:
         migration: A migration from maintenance.yaml.
-        way: rename: put the tables back. toggle: turn the settings row off and leave all else. complete is not there yet.
-        safety: Brakes. The default publishes the plan and changes nothing.
+        way: rename: put the tables back. toggle: turn the settings row off and leave all else. complete: rename where that is
+            still to be done, then archive, verify and take out of the target what the migration brought, at any phase.
+        safety: Brakes. The default publishes the plan and changes nothing. at_most counts the partitions that complete takes.
     """
     with flow_runtime():
-        result = roll_back_now(migration, read_declaration(), way=way, safety=safety, flow_run_id=flow_run_id())
+        facts: dict[str, Any] = {"as_of": database_now(), "on_progress": report, "flow_run_id": flow_run_id()}
+        result = roll_back_now(migration, read_declaration(), way=way, safety=safety, **facts)
         if not isinstance(result, Deferred):
             publish("roll-back-plan", describe_rollback(result))
         return finish_one(result)

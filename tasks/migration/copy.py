@@ -120,11 +120,11 @@ def _register(conn: Connection, started: Run, migration: Registered, due: Sequen
 
 def _withdraw(conn: Connection, migration: Registered, obsolete: Unit) -> None:
     if obsolete.state == "loaded":
-        _drop_loaded(conn, migration, obsolete.partition)
+        drop_loaded(conn, migration, obsolete.partition)
     run(conn, "migration/withdraw_unit", id=obsolete.id)
 
 
-def _drop_loaded(conn: Connection, migration: Registered, name: str | None) -> None:
+def drop_loaded(conn: Connection, migration: Registered, name: str | None) -> None:
     """Drop the table of an interrupted run; one that somebody has attached or renamed meanwhile is not ours any more."""
     partition = migration.target.relation.sibling(name or "")
     if fetch_one(conn, "partitions/is_standalone", schema=partition.schema, name=partition.name)["found"]:
@@ -204,7 +204,7 @@ def _build(work: Work, due: Due) -> UnitResult:
             return UnitResult(str(due), outcome="skipped")
         require_generation(conn, migration)
         if claimed["state"] == "loaded":
-            _drop_loaded(conn, migration, claimed["partition"])
+            drop_loaded(conn, migration, claimed["partition"])
         run(conn, "migration/copy_settings")
         counts = _load(conn, work, due)
         rows = (sum(copied for copied, _ in counts.values()), sum(refused for _, refused in counts.values()))

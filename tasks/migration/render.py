@@ -6,6 +6,7 @@ Belongs here: the only text of either. Keep out: rules, connections, Prefect.
 from __future__ import annotations
 
 from tasks.migration.cutover import CutoverResult
+from tasks.migration.remove import Removal
 from tasks.migration.rollback import RollbackResult
 
 
@@ -24,24 +25,48 @@ def describe_rollback(result: RollbackResult) -> str:
     """Return what a rollback would do or has done as Markdown, the rows that stay behind named."""
     if result.toggle is not None:
         return _describe_toggle(result, result.toggle)
+    if result.removal is not None:
+        return "\n".join([*_describe_names(result), *_describe_removal(result, result.removal)])
+    more = result.refused_rows - len(result.refused)
+    lines = _describe_names(result)
+    lines += [f"- stays in the target alone: {row.target_key} of {row.event_time}: {row.reason}" for row in result.refused]
+    return "\n".join([*lines, *([f"- and {more:,} more rows"] if more > 0 else [])])
+
+
+def _describe_names(result: RollbackResult) -> list[str]:
+    """Say what became of the names; nothing where the way complete found them given back already."""
+    if result.removal is not None and not result.writes:
+        return []
     match result.outcome:
         case "nothing to roll back":
-            return f"{result.migration} is not cut over; there is nothing to roll back."
+            return [f"There is nothing to roll back of {result.migration}."]
         case "planned":
             head = (
                 f"Rolling {result.migration} back would carry {result.waiting} changes to the legacy tables, write"
                 f" {result.restored} rows from quarantine there, and give them their names again. Apply it with safety.apply."
             )
-        case "rolled back" | "toggled":
+        case "rolled back" | "removed" | "toggled":
             head = (
                 f"{result.migration} is rolled back: {result.carried} changes were carried back ({result.written} rows written,"
                 f" {result.deleted} deleted), {result.restored} rows came from quarantine; locked for {result.lock_ms} ms."
             )
     lines = [head, *(f"- {name}: {writes} rows written under this name" for name, writes in result.writes.items())]
-    lines += [f"- reads the table again: {name}" for name in result.dependants]
-    lines += [f"- stays in the target alone: {row.target_key} of {row.event_time}: {row.reason}" for row in result.refused]
-    more = result.refused_rows - len(result.refused)
-    return "\n".join([*lines, *([f"- and {more:,} more rows"] if more > 0 else [])])
+    return [*lines, *(f"- reads the table again: {name}" for name in result.dependants)]
+
+
+def _describe_removal(result: RollbackResult, removal: Removal) -> list[str]:
+    what = f"{removal.rows:,} rows of {result.migration} in {removal.partitions:,} partitions ({removal.size_bytes / 2**20:,.1f} MB)"
+    is_planned = result.outcome == "planned"
+    done = "would be archived, verified and taken out of the target" if is_planned else "are archived and out of the target"
+    lines = [f"{what} {done}. {'Apply it with safety.apply.' if is_planned else ''}".strip()]
+    lines += [f"- capture ends: {name}" for name in removal.triggers if is_planned]
+    lines += [f"- archive: {path}" for path in removal.archives]
+    lines += [f"- {removal.only_here:,} of them are in no legacy table; their archive keeps them"] if removal.only_here else []
+    lines += [f"- only archived: {row.target_key} of {row.event_time}: {row.reason}" for row in removal.only_here_rows]
+    lines += [f"- {removal.staying_rows:,} rows stay in the target"] if removal.staying_rows else []
+    lines += [f"- stays: {row.target_key} of {row.event_time}: {row.reason}" for row in removal.staying]
+    lines += [f"- not touched: {kept}" for kept in removal.kept]
+    return [*lines, *([f"- {removal.left:,} partitions are left for the next run"] if removal.left else [])]
 
 
 def _describe_toggle(result: RollbackResult, toggle: str) -> str:

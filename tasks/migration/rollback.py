@@ -1,7 +1,7 @@
 """The way back: the legacy tables take their names again, with everything that was written since the cutover (M6).
 
-Belongs here: the plan that a dry run shows, the transaction of a rollback by rename, what it restores.
-Keep out: carrying rows back (`reverse`), the views (`views`). The way complete is not there yet.
+Belongs here: the three ways, the plan that a dry run shows, the transaction of a rollback by rename, what it restores.
+Keep out: carrying rows back (`reverse`), the views (`views`), taking out of the target what came in (`remove`).
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Literal
 
-from tasks.core.connect import Connection, Kind, transaction, with_lock_retries
+from tasks.core.connect import Connection, Kind, database_now, transaction, with_lock_retries
 from tasks.core.declaration import Declaration, Migration
 from tasks.core.errors import Permanent, UnsuitableRelation
 from tasks.core.ledger import CREATION, RUN, Deferred, Run, enter_unit, run_exclusively, unit
@@ -21,25 +22,16 @@ from tasks.core.settings import switch
 from tasks.core.sqlfiles import fetch, fetch_one, run
 from tasks.migration.cutover import BUDGET_S, LOCK_MS, read_migration
 from tasks.migration.registry import Registered, Source
+from tasks.migration.remove import MOST_NAMED, OnProgress, Refused, Removal, Removing, plan_removal, remove
 from tasks.migration.reverse import Carried, carry_back, carry_batch, compose_owners, remove_reverse_capture
 from tasks.migration.views import Dependant, counter_of, drop_view, list_dependants, provisional, repoint
 
 FLOW = "roll_back"
-WAYS = ("rename", "toggle", "complete")
+Way = Literal["rename", "toggle", "complete"]
 #: Batches carried before the locks: writers go on, so the log may never be empty.
 MOST_BATCHES = 100
-#: Rows that the report names; the true number is always said.
-MOST_NAMED = 20
 #: How a trigger's state in pg_trigger is set again.
 STATES = {"O": "enable", "A": "enable always", "R": "enable replica"}
-
-
-@dataclass(eq=False)
-class WayMissing(Permanent):
-    """Rolling {migration} back by way of {way} is not there yet; nothing was changed. The way rename is."""
-
-    migration: str
-    way: str
 
 
 @dataclass(eq=False)
@@ -53,21 +45,12 @@ class AlreadyRetired(Permanent):
 
 
 @dataclass(frozen=True)
-class Refused:
-    """A row of the target that no legacy table takes."""
-
-    target_key: str
-    event_time: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class RollbackResult:
     """What a rollback does or has done. Of a plan, `waiting` changes would be carried back and `restored` rows written from
     quarantine; `refused_rows` stay in the target alone, the first of them named in `refused`."""
 
     migration: str
-    outcome: Literal["planned", "rolled back", "nothing to roll back", "toggled"]
+    outcome: Literal["planned", "rolled back", "removed", "nothing to roll back", "toggled"]
     writes: dict[str, int] = field(default_factory=dict[str, int])
     waiting: int = 0
     carried: int = 0
@@ -82,6 +65,8 @@ class RollbackResult:
     #: The toggle that the way of that name turns off, and whether this process's environment overrides it.
     toggle: str | None = None
     overridden: bool = False
+    #: What the way complete takes out of the target.
+    removal: Removal | None = None
 
 
 @dataclass
@@ -111,34 +96,55 @@ def roll_back(
     name: str,
     declaration: Declaration,
     *,
-    way: str = "rename",
+    way: Way = "rename",
     safety: Safety | None = None,
+    as_of: datetime | None = None,
+    on_progress: OnProgress | None = None,
     flow_run_id: str | None = None,
 ) -> RollbackResult | Deferred:
     """Put the legacy tables of migration `name` back under their names; without `safety.apply` say what that would do.
 
     Changes are carried back while the application goes on; then, for moments, ACCESS EXCLUSIVE on the views and on the
-    target, each attempt at most 300 ms. The way toggle changes the settings row alone and locks nothing. Raises
-    WayMissing, AlreadyRetired, MissingRelation, DependantStays, CarriedAmiss, LockBusy (M6).
+    target, each attempt at most 300 ms. The way toggle changes the settings row alone and locks nothing. The way complete
+    goes on to archive and take out what the migration brought into the target, at any phase, as of `as_of` (None: now): see
+    `remove`. Raises AlreadyRetired, MissingRelation, DependantStays, CarriedAmiss, LockBusy, and what `remove` raises (M6).
     """
-    policy = declaration.migration(name)
-    if way not in ("rename", "toggle"):
-        raise WayMissing(name, way)
+    policy, is_applied = declaration.migration(name), safety is not None and safety.apply
     if way == "toggle":
-        return _turn_off(name, policy.toggle, is_applied=safety is not None and safety.apply)
+        return _turn_off(name, policy.toggle, is_applied=is_applied)
 
     def work(started: Run) -> RollbackResult:
         migration = read_migration(name)
         if migration.phase == "retired":
             raise AlreadyRetired(name)
+        job = _Rollback(started, migration, policy)
+        if way == "complete":
+            at_most = safety.at_most if safety else None
+            facts = (as_of or database_now(), at_most, on_progress)
+            return _complete(
+                job, Removing(replace(started, subject=migration.subject), migration, *facts), is_applied=is_applied
+            )
         if migration.phase != "cut_over":
             return RollbackResult(name, "nothing to roll back")
-        job = _Rollback(started, migration, policy)
         plan = _plan(job)
-        return _carry_out(job, plan) if safety is not None and safety.apply else plan
+        return _carry_out(job, plan) if is_applied else plan
 
     overdue_after = declaration.flow(FLOW).overdue_after
     return run_exclusively(FLOW, name, work, overdue_after=overdue_after, group=policy.target, flow_run_id=flow_run_id)
+
+
+def _complete(job: _Rollback, removing: Removing, *, is_applied: bool) -> RollbackResult:
+    """After a cutover do all that the way rename does; then take out of the target what the migration brought."""
+    planned = plan_removal(removing)
+    if planned is None:
+        return RollbackResult(job.name, "nothing to roll back")
+    is_cut_over = job.migration.phase == "cut_over"
+    plan = replace(_plan(job) if is_cut_over else RollbackResult(job.name, "planned"), removal=planned)
+    if not is_applied:
+        return plan
+    done = _carry_out(job, plan) if is_cut_over else plan
+    removed = remove(replace(removing, migration=read_migration(job.name)))
+    return replace(done, outcome="removed", removal=removed)
 
 
 def _turn_off(name: str, toggle: str, *, is_applied: bool) -> RollbackResult:

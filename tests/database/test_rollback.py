@@ -23,7 +23,7 @@ from tasks.migration import rollback
 from tasks.migration.backfill import BackfillResult, backfill
 from tasks.migration.cutover import cut_over, read_migration
 from tasks.migration.reverse import CarriedAmiss, carry_back, count_waiting
-from tasks.migration.rollback import RollbackResult, WayMissing, roll_back
+from tasks.migration.rollback import RollbackResult, roll_back
 from tasks.migration.views import DependantStays
 from tests.catalog import describe
 from tests.conftest import Server
@@ -236,16 +236,6 @@ def test_a_second_way_back_has_nothing_to_do(conn: Conn) -> None:
 
     assert isinstance(result, RollbackResult)
     assert result.outcome == "nothing to roll back"
-    assert describe(conn) == before
-
-
-@pytest.mark.parametrize("way", ["complete"])
-def test_the_other_ways_are_not_there_yet_and_say_so(conn: Conn, way: str) -> None:
-    before = describe(conn)
-
-    with pytest.raises(WayMissing, match=f"way of {way} is not there yet"):
-        roll_back(NAME, declaration(), way=way, safety=APPLY)
-
     assert describe(conn) == before
 
 

@@ -1,0 +1,367 @@
+"""The way back called complete: what the migration made is archived and gone, what no legacy table holds is not."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.core.connect import database_now, runtime
+from tasks.core.errors import LockBusy, UnsuitableRelation
+from tasks.core.ledger import Deferred, run_exclusively
+from tasks.core.parameters import Safety
+from tasks.migration import remove
+from tasks.migration.backfill import backfill
+from tasks.migration.cutover import cut_over
+from tasks.migration.remove import Removal
+from tasks.migration.render import describe_rollback
+from tasks.migration.rollback import RollbackResult, roll_back
+from tasks.partitions.create import ensure_partitions
+from tests import conftest as shared
+from tests.catalog import describe
+from tests.conftest import SHIPPED_SETS, Server
+from tests.database.test_rollback import APPLY, PLACES, shown, write_under_the_new_name, writing
+from tests.demo.ledger import check_against, read_ledger
+from tests.demo.legacy import create_legacy, generate
+from tests.ready import DAYS, NAME, ROWS, SEED, TARGET, consent, declaration, ready_database
+
+Conn = psycopg.Connection[Any]
+OWN = "maintenance.v8_id(0, 1)"
+
+
+@pytest.fixture
+def dsn(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A database that waits for its cutover; archives are written to the test's folder."""
+    monkeypatch.setenv("MAINTENANCE_ARCHIVE", str(tmp_path / "archive"))
+    with ready_database(server) as name, runtime():
+        yield name
+
+
+@pytest.fixture
+def conn(dsn: str) -> Iterator[Conn]:
+    """The maintenance role's session."""
+    with psycopg.connect(dsn, autocommit=True) as session:
+        yield session
+
+
+def one(conn: Conn, query: str, *values: object) -> Any:
+    """Return the only value of the only row."""
+    ((value,),) = conn.execute(query.encode(), values or None).fetchall()
+    return value
+
+
+def go(*, apply: bool = True, at_most: int | None = None) -> RollbackResult:
+    """Roll back completely, or plan it."""
+    result = roll_back(NAME, declaration(), way="complete", safety=Safety(apply=apply, at_most=at_most))
+    assert isinstance(result, RollbackResult)
+    return result
+
+
+def removed(result: RollbackResult) -> Removal:
+    assert result.removal is not None
+    return result.removal
+
+
+def write_own(conn: Conn, kind: str = "own", day: str = "now()") -> None:
+    """Write a row that no source owns or adopts, under the new name."""
+    conn.execute(
+        "insert into unified.event_metric_events (id, event_type, event_category, source_system, event_timestamp)"  # noqa: S608
+        f" values ({OWN}, '{kind}', 'error', 'maintenance', {day})".encode()
+    )
+
+
+def target(conn: Conn) -> dict[str, str]:
+    """Return every row of the target as text, by its place."""
+    query = "select id::text || event_timestamp::text, to_jsonb(u)::text from unified.event_metric_events as u"
+    return dict(conn.execute(query.encode()).fetchall())
+
+
+def archived(result: RollbackResult) -> set[tuple[str, Any]]:
+    """Return id and time of every row in the archives, read from the files."""
+    tables = [pq.read_table(path, columns=["id", "event_timestamp"]) for path in removed(result).archives]
+    return {(str(row["id"]), row["event_timestamp"]) for table in tables for row in table.to_pylist()}
+
+
+def schema(conn: Conn) -> list[tuple[str, str, str]]:
+    """Return what pg_dump would show, without the schema maintenance, the target, and the indexes declared for it."""
+    rows = describe(conn, without="maintenance")
+    indexes = [row for row in rows if row[0] == "relation" and row[2][:2] in ("I ", "i ") and row[1].startswith(TARGET)]
+    return [row for row in rows if row[1] != TARGET and row not in indexes and not row[1].startswith("maintenance.")]
+
+
+@pytest.fixture
+def fresh(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Conn]:
+    """A session in a database with legacy tables and runway, where no migration was ever begun."""
+    monkeypatch.setenv("MAINTENANCE_ARCHIVE", str(tmp_path / "archive"))
+    name = f"test_{secrets.token_hex(5)}"
+    with psycopg.connect(server.superuser_dsn, autocommit=True) as admin:
+        shared._create_database(admin, name, shared._template(server, SHIPPED_SETS))
+        monkeypatch.setenv("DATABASE_URL", server.dsn_for(name))
+        with runtime(), psycopg.connect(server.dsn_for(name), autocommit=True) as session:
+            create_legacy(session, view_writer=True)
+            generate(session, ROWS, SEED, database_now(), days=DAYS)
+            ensure_partitions(TARGET, declaration(), database_now())
+            yield session
+        shared._drop_database(admin, name)
+
+
+def test_after_a_cutover_the_schema_is_as_before_the_migration(fresh: Conn) -> None:
+    before, made, rows = schema(fresh), functions(fresh), shown(fresh)
+    for _ in range(2):
+        backfill(NAME, declaration(), database_now(), preflight=None)
+    consent()
+    cut_over(NAME, declaration())
+    moved = target(fresh)
+    assert schema(fresh) != before
+
+    result = go()
+
+    assert (result.outcome, removed(result).rows) == ("removed", len(moved))
+    assert schema(fresh) == before
+    assert functions(fresh) == made
+    assert shown(fresh) == rows
+    assert target(fresh) == {}
+    assert len(archived(result)) == len(moved)
+
+
+def functions(conn: Conn) -> set[str]:
+    """Return the functions, views, tables and sequences of the schema maintenance."""
+    query = (
+        "select oid::regprocedure::text from pg_proc where pronamespace = 'maintenance'::regnamespace"
+        " union all select oid::regclass::text from pg_class where relnamespace = 'maintenance'::regnamespace and relkind <> 'i'"
+    )
+    return {name for (name,) in conn.execute(query.encode())}
+
+
+def test_a_plan_says_what_would_go_and_changes_nothing(conn: Conn, tmp_path: Path) -> None:
+    cut_over(NAME, declaration())
+    write_own(conn)
+    before, rows = describe(conn), target(conn)
+
+    result = go(apply=False)
+
+    found = removed(result)
+    assert (result.outcome, found.rows, found.staying_rows, found.functions) == ("planned", len(rows) - 1, 1, 15)
+    assert found.partitions > DAYS
+    assert [row.reason for row in found.staying] == ["no source owns it"]
+    assert (describe(conn), target(conn)) == (before, rows)
+    assert not list(tmp_path.rglob("*.parquet"))
+    text = describe_rollback(result)
+    assert "would be archived, verified and taken out of the target" in text
+    assert "stays: 00000000-0000-8000-8000-000000000001" in text
+
+
+@pytest.mark.parametrize("phase", ["capturing", "cut_over", "rolled_back"])
+def test_from_every_phase_it_leaves_nothing_and_a_second_run_has_nothing_to_do(conn: Conn, phase: str) -> None:
+    rows = target(conn)
+    if phase != "capturing":
+        cut_over(NAME, declaration())
+    if phase == "rolled_back":
+        roll_back(NAME, declaration(), safety=APPLY)
+
+    result = go()
+
+    assert len(archived(result)) == removed(result).rows == len(rows)
+    assert target(conn) == {}
+    assert one(conn, "select count(*) from pg_trigger where tgname ~ '^maintenance_'") == 0
+    assert one(conn, "select count(*) from pg_proc where proname ~ '^(event_store_|capture_[0-9]|reverse_event|old_name)'") == 0
+    before = describe(conn)
+    for apply in (False, True):
+        assert go(apply=apply).outcome == "nothing to roll back"
+    assert describe(conn) == before
+
+
+def test_what_no_legacy_table_holds_stays_in_its_partition(conn: Conn) -> None:
+    """One row in a partition of the runway, one in a partition that the backfill built."""
+    cut_over(NAME, declaration())
+    write_own(conn)
+    write_own(conn, "old", "now() - interval '3 days'")
+    conn.execute("alter table monitoring.monitoring_events_legacy add check (source <> 'forbidden') not valid")
+    conn.execute(
+        "insert into unified.event_metric_events (event_type, event_category, source_system) values ('owned', 'monitoring', 'forbidden')"
+    )
+    before = target(conn)
+
+    result = go()
+
+    after = target(conn)
+    assert after.items() <= before.items()
+    assert sorted(one(conn, "select array_agg(event_type) from unified.event_metric_events")) == ["old", "own", "owned"]
+    assert removed(result).staying_rows == 3
+    reasons = {row.reason.partition(":")[0] for row in removed(result).staying}
+    assert reasons == {"no legacy table takes it", "monitoring.monitoring_events refuses it"}
+    assert {key for key, _ in archived(result)} == {key[:36] for key in before.keys() - after.keys()}
+    assert go().outcome == "nothing to roll back"
+
+
+def test_a_row_that_its_legacy_table_has_not_is_archived_and_named(conn: Conn) -> None:
+    cut_over(NAME, declaration())
+    roll_back(NAME, declaration(), safety=APPLY)
+    gone = one(conn, "delete from monitoring.events where id = 21 returning maintenance.v8_id(4, id)::text")
+    new = one(
+        conn,
+        "insert into unified.event_metric_events (event_type, event_category, source_system)"
+        " values ('new', 'cache', 'x') returning id::text",
+    )
+    assert removed(go(apply=False)).only_here == 2
+
+    result = go()
+
+    assert {(row.target_key, row.reason) for row in removed(result).only_here_rows} == {
+        (gone, "not in monitoring.events"),
+        (new, "not in monitoring.cache_metrics_monitoring"),
+    }
+    assert {gone, new} <= {key for key, _ in archived(result)}
+    assert target(conn) == {}
+    assert "only archived: " + new in describe_rollback(result)
+
+
+def test_what_quarantine_and_carry_back_hold_outlives_it(conn: Conn) -> None:
+    cut_over(NAME, declaration())
+    conn.execute(
+        "insert into unified.event_metric_events (event_type, event_category, source_system, user_id) values ('whole', 'dlq', 'x', 'ada')"
+    )
+    roll_back(NAME, declaration(), safety=APPLY)
+    query = "select (select jsonb_agg(q) from maintenance.quarantine as q)::text || (select jsonb_agg(c) from maintenance.carry_back as c)::text"
+    before = one(conn, query)
+
+    go()
+
+    assert one(conn, query) == before
+
+
+def test_the_writer_never_stops_and_its_tables_hold_all_that_it_wrote(dsn: str, conn: Conn, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    with writing(dsn, ledger) as writer:
+        cut_over(NAME, declaration())
+        write_under_the_new_name(dsn, 3)
+        new = one(conn, "select count(*) from unified.event_metric_events where event_type = 'new'")
+        result = go()
+        done = writer.figures.kinds.total()
+        while writer.figures.kinds.total() < done + 30:
+            writer.stopping.wait(0.1)
+
+    assert writer.figures.errors == []
+    assert check_against(conn, read_ledger(ledger), PLACES) == []
+    assert (result.outcome, target(conn), new) == ("removed", {}, 12)
+
+
+def test_before_a_cutover_the_writer_never_stops_either(dsn: str, conn: Conn, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    with writing(dsn, ledger) as writer:
+        go()
+        done = writer.figures.kinds.total()
+        while writer.figures.kinds.total() < done + 30:
+            writer.stopping.wait(0.1)
+
+    assert writer.figures.errors == []
+    assert check_against(conn, read_ledger(ledger), PLACES) == []
+    assert target(conn) == {}
+
+
+def test_at_most_takes_the_oldest_and_leaves_the_rest_for_the_next_run(conn: Conn) -> None:
+    oldest = one(conn, "select min(event_timestamp)::date::text from unified.event_metric_events")
+
+    first = removed(go(at_most=3))
+
+    assert (first.partitions, first.functions) == (3, 0)
+    assert one(conn, "select min(event_timestamp)::date::text > %s from unified.event_metric_events", oldest)
+    second = removed(go())
+    assert (second.partitions, second.left, second.functions) == (first.left, 0, 15)
+    assert target(conn) == {}
+
+
+def test_a_hold_keeps_its_partition_until_it_ends(conn: Conn) -> None:
+    conn.execute(
+        "insert into maintenance.hold (relation, lower, upper, reason, owner)"
+        " values (%s, date_trunc('day', now()) - interval '2 days', date_trunc('day', now()) - interval '1 day', 'court', 'law')",
+        [TARGET],
+    )
+    held = one(conn, "select count(*) from unified.event_metric_events where event_timestamp::date = now()::date - 2")
+
+    result = go()
+
+    assert [kept.partition(": ")[2] for kept in removed(result).kept] == ["on hold: court"]
+    assert len(target(conn)) == held > 0
+    conn.execute("delete from maintenance.hold")
+    assert removed(go()).rows == held
+    assert target(conn) == {}
+
+
+def test_rows_of_another_migration_stay(conn: Conn) -> None:
+    """Its sources' codes are its own; its reverse capture logs nothing of what goes."""
+    cut_over(NAME, declaration())
+    conn.execute(
+        "insert into maintenance.migration (name, target, phase) values ('other', 'unified.event_metric_events', 'cut_over')"
+    )
+    conn.execute(
+        "insert into unified.event_metric_events (id, event_type, event_category, source_system, event_timestamp)"
+        " select maintenance.v8_id(9, n), 'other', 'error', 'x', now() - n * interval '1 day' from generate_series(0, 4) as n"
+    )
+    partitions = "select count(*) from maintenance.partition where parent_oid = 'unified.event_metric_events'::regclass"
+    before = one(conn, partitions)
+
+    go()
+
+    assert one(conn, "select array_agg(distinct event_type)::text || count(*) from unified.event_metric_events") == "{other}5"
+    assert one(conn, partitions) == before
+
+
+def test_after_it_the_migration_can_be_done_anew(conn: Conn) -> None:
+    rows = target(conn)
+    go()
+
+    for _ in range(2):
+        backfill(NAME, declaration(), database_now(), preflight=None)
+    consent()
+
+    assert target(conn).keys() == rows.keys()
+    assert cut_over(NAME, declaration()).outcome == "cut over"
+    assert len(archived(go())) == len(rows)
+
+
+def test_a_partition_that_somebody_reads_is_named_and_the_next_run_goes_on(
+    conn: Conn, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_over(NAME, declaration())
+    roll_back(NAME, declaration(), safety=APPLY)
+    monkeypatch.setattr(remove, "BUDGET_S", 0.5)
+    rows = target(conn)
+    with psycopg.connect(dsn, application_name="bookkeeping") as busy:
+        busy.execute("select count(*) from unified.event_metric_events")
+
+        with pytest.raises(LockBusy, match="bookkeeping"):
+            go()
+
+    assert target(conn) == rows
+    monkeypatch.undo()
+    assert removed(go()).rows == len(rows)
+
+
+def test_without_the_functions_that_say_whose_a_row_is_it_refuses(conn: Conn) -> None:
+    conn.execute("select maintenance.drop_functions(array_agg(owns)) from maintenance.source where code = 3")
+    before = describe(conn)
+
+    with pytest.raises(UnsuitableRelation, match="say whose its rows are"):
+        go()
+
+    assert describe(conn) == before
+
+
+def test_another_run_on_the_target_defers_it(conn: Conn) -> None:
+    del conn
+    done = run_exclusively(
+        "enforce_retention",
+        TARGET,
+        lambda _: roll_back(NAME, declaration(), way="complete", safety=APPLY),
+        overdue_after=timedelta(days=1),
+        group=TARGET,
+    )
+
+    assert isinstance(done, Deferred)
