@@ -20,7 +20,7 @@ def backfill(migration: str, workers: int = 2) -> Any:
     live already is written from the capture log, which is drained until little is left. Rows that cannot be mapped go to
     quarantine with the reason. Interrupted at any moment, the next run goes on; a run with nothing to copy drains only, and
     one after roll_back waits until migrate begins anew.
-    Undo: the legacy tables are only read; drop the target's partitions and the capture triggers, as docs/flows/backfill.md says.
+    Undo: roll_back by way of complete; the legacy tables are only read.
 
     Args:
         migration: A migration from maintenance.yaml.

@@ -133,7 +133,7 @@ def plan_removal(job: Removing) -> Removal | None:
     if is_fresh and not taken and not rests["units"] and not rests["functions"]:
         return None
     if rests["owners_missing"]:
-        remedy = "Run backfill, which makes them anew, then this; nothing was changed."
+        remedy = "Run migrate, which makes them anew, then this; nothing was changed."
         raise UnsuitableRelation(
             str(job.target), f"functions of {job.migration.name} that say whose its rows are are gone", remedy
         )

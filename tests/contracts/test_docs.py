@@ -165,11 +165,3 @@ def test_the_example_of_the_guide_is_the_one_that_is_tested() -> None:
     shown = re.findall(r"^```(?:sql|yaml)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert len(shown) == 7
     assert not [block for block in shown if not any(block.strip() in file for file in files)]
-
-
-def test_the_pages_say_of_the_way_complete_what_the_flow_says() -> None:
-    flow = importlib.import_module("flows.roll_back").roll_back
-    is_missing = "complete is not there yet" in (flow.fn.__doc__ or "")
-    pages = ("docs/rollback.md", "docs/flows/roll_back.md")
-    wrong = [page for page in pages if ("is not there yet" in (PROJECT / page).read_text(encoding="utf-8")) != is_missing]
-    assert not wrong, "say there what the way complete does"

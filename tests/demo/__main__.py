@@ -26,8 +26,8 @@ from tests.demo.stage import Stage, fill, stage
 
 ROWS, SEED = int(os.environ.get("ROWS") or 200_000), 20251108
 MISSING = (
-    "Not shown here: restore_partition, coarsen_partitions, rebuild_indexes, repair_metadata, expire_sessions, retire_legacy. "
-    "Not there yet: the way back called complete."
+    "Not shown here: restore_partition, coarsen_partitions, rebuild_indexes, repair_metadata, expire_sessions, retire_legacy, and "
+    "the way back called complete."
 )
 
 
