@@ -168,7 +168,7 @@ def _read_verified(archive: str, file: Mapping[str, Any]) -> bytes:
     try:
         content = read_object(one)
     except ObjectMissing as error:
-        raise FileFault(str(one), "is not there") from error
+        raise FileFault(str(one), "is not there, or this key may not see it") from error
     if hashlib.sha256(content).hexdigest() != file["sha256"]:
         raise FileFault(str(one), "was changed since it was verified")
     return content
