@@ -38,6 +38,8 @@ CONTENDERS: Mapping[str, str] = MappingProxyType({
     "check_plain": "CHECK, no shortcut",
     "check_function": "CHECK, inlined function",
     "check_short": "CHECK, plpgsql function",
+    "check_domain": "CHECK by a cast to a domain",
+    "check_path": "CHECK, one jsonpath",
     "generated": "generated column",
     "trigger_when": "trigger, WHEN",
     "trigger_refuses": "plpgsql trigger",

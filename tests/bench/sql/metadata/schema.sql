@@ -31,6 +31,33 @@ alter table rules.check_short add constraint shape check (
     event_metadata = '{{"version": "1.0", "schema": "standard", "fields": {{}}}}'::jsonb or rules.is_standard(event_metadata)
 );
 
+-- The server keeps a domain's rule prepared for the session; the CHECK itself is short.
+create domain rules.standard as jsonb constraint shape check (
+    value = '{{"version": "1.0", "schema": "standard", "fields": {{}}}}'::jsonb
+    or (
+        value @> '{{"version": "1.0", "schema": "standard", "fields": {{}}}}'::jsonb
+        and coalesce(value -> 'wrapped' = 'true'::jsonb, true)
+        and coalesce(jsonb_typeof(value -> 'legacy') = 'object', true)
+        and value - '{{version,schema,fields,wrapped,legacy}}'::text[] = '{{}}'::jsonb
+    )
+);
+create table rules.check_domain (like rules.none including defaults including constraints);
+alter table rules.check_domain add constraint shape check (event_metadata::rules.standard is not null);
+
+-- One operator with a constant, the same rule: strict, so that no array is looked into; a key that is absent is an error, which
+-- `is unknown` catches. The constant's bytes are read one by one by every statement.
+create table rules.check_path (like rules.none including defaults including constraints);
+alter table rules.check_path add constraint shape check (
+    (
+        event_metadata @@ 'strict $.version == "1.0" && $.schema == "standard" && $.fields.type() == "object"
+            && ((exists($.wrapped)) is unknown || $.wrapped == true)
+            && ((exists($.legacy)) is unknown || $.legacy.type() == "object")
+            && !exists($.keyvalue().key ? (
+                @ != "version" && @ != "schema" && @ != "fields" && @ != "wrapped" && @ != "legacy"
+            ))'::jsonpath
+    ) is true
+);
+
 create table rules.generated (
     like rules.none including defaults including constraints,
     is_standard boolean generated always as (
