@@ -45,6 +45,10 @@ _listeners: list[Callable[[Progress], None]] = []
 _guard = threading.Lock()
 
 
+def ignore(*_: object) -> None:
+    """Stand in for whoever is told of progress or plans where nobody listens."""
+
+
 def report(step: str, done: int, total: int | None) -> None:
     """Say that `step` has done `done` of `total`; safe from any thread, cheap to call for each unit."""
     with _guard:

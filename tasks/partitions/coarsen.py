@@ -21,6 +21,7 @@ from tasks.core.errors import LockBusy, MaintenanceError, Permanent, Unfinished,
 from tasks.core.ledger import Deferred, Run, enter_unit, run_exclusively, unit
 from tasks.core.names import Relation
 from tasks.core.parameters import Safety
+from tasks.core.progress import ignore
 from tasks.core.sqlfiles import fetch, fetch_one, run, trusted
 from tasks.partitions.bounds import Bounds
 from tasks.partitions.build import attach_partition, build_partition, finish_partition
@@ -122,7 +123,7 @@ def coarsen(
     """
     policy = _policy(declaration, table, safety)
     cut = declaration.table(table).partitioning
-    show = on_plan or _ignore
+    show = on_plan or ignore
     if not safety.apply:
         plan = _plan(_observe(table, cut), Relation.parse(table), policy, as_of)
         show(plan)
@@ -130,10 +131,6 @@ def coarsen(
     overdue_after = declaration.flow(FLOW).overdue_after
     work = partial(_apply, table=Relation.parse(table), cut=cut, policy=policy, as_of=as_of, on_plan=show)
     return run_exclusively(FLOW, table, work, overdue_after=overdue_after, flow_run_id=flow_run_id)
-
-
-def _ignore(_: CoarseningPlan) -> None:
-    """Show nothing."""
 
 
 def _policy(declaration: Declaration, table: str, safety: Safety) -> Coarsening:

@@ -21,6 +21,7 @@ from tasks.core.declaration import Declaration
 from tasks.core.declaration import Table as DeclaredTable
 from tasks.core.ledger import Deferred, Run, enter_unit, run_exclusively, unit
 from tasks.core.names import Relation
+from tasks.core.progress import ignore
 from tasks.core.sqlfiles import fetch, run, trusted
 from tasks.partitions.bounds import as_key
 from tasks.partitions.build import attach_partition, finish_statements
@@ -117,14 +118,10 @@ def restore(
         raise RestoreRefused(str(named), table, "the table declares no retention", "Declare one; nothing was changed.")
 
     def work(started: Run) -> Restored:
-        return _restore(_Work(started, parent, named, declared, as_of, kept.hold_restored, on_progress or _ignore))
+        return _restore(_Work(started, parent, named, declared, as_of, kept.hold_restored, on_progress or ignore))
 
     overdue_after = declaration.flow(FLOW).overdue_after
     return run_exclusively(FLOW, table, work, overdue_after=overdue_after, flow_run_id=flow_run_id)
-
-
-def _ignore(*_: object) -> None:
-    """Listen to nothing."""
 
 
 def _restore(work: _Work) -> Restored:

@@ -21,6 +21,7 @@ from tasks.core.errors import LockBusy, MaintenanceError, Permanent, Retryable, 
 from tasks.core.ledger import Deferred, Run, run_exclusively, unit
 from tasks.core.names import Relation
 from tasks.core.parameters import Safety
+from tasks.core.progress import ignore
 from tasks.core.settings import settings
 from tasks.core.sqlfiles import compose, fetch, run
 from tasks.partitions.archive import (
@@ -167,22 +168,18 @@ def retire(  # noqa: PLR0917 (the two hooks after as_of are the ones that caller
     """
     declared = declaration.table(table)
     policy = _policy(table, declared, safety)
-    show = on_plan or _ignore
+    show = on_plan or ignore
     if not safety.apply:
         return _only_plan(Relation.parse(table), declared, policy, as_of, show)
 
     def work(started: Run) -> RetentionResult | Deferred:
-        progress = on_progress or _ignore
+        progress = on_progress or ignore
         spread = archive_all or archive_in_threads
         facts = (started, Relation.parse(table), declared, policy, as_of)
-        return _apply(_Work(*facts, require_gate, show, progress, spread, carry_back or _ignore))
+        return _apply(_Work(*facts, require_gate, show, progress, spread, carry_back or ignore))
 
     overdue_after = declaration.flow(FLOW).overdue_after
     return run_exclusively(FLOW, table, work, overdue_after=overdue_after, flow_run_id=flow_run_id)
-
-
-def _ignore(*_: object) -> None:
-    """Listen to nothing."""
 
 
 def _policy(table: str, declared: DeclaredTable, safety: Safety) -> Policy:

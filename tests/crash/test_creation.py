@@ -89,25 +89,12 @@ def resume() -> CreationResult:
 # At each transition.
 
 STEP = """
-import os, signal, sys
-from tasks.partitions import build, create
+import sys
+from tasks.partitions.create import ensure_partitions
 from tests.crash.test_creation import AS_OF, TABLE, declare
-module, name, when, left = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
-home = {"build": build, "create": create}[module]
-real = getattr(home, name)
-
-def armed(*arguments, **keywords):
-    global left
-    left -= 1
-    if left == 0 and when == "before":
-        os.kill(os.getpid(), signal.SIGKILL)
-    result = real(*arguments, **keywords)
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return result
-
-setattr(home, name, armed)
-create.ensure_partitions(TABLE, declare(), AS_OF)
+from tests.crash.victim import arm
+arm(*sys.argv[1:])
+ensure_partitions(TABLE, declare(), AS_OF)
 """
 TABLE = "app.readings"
 SETUP = """
@@ -122,21 +109,21 @@ insert into maintenance.span values ('app.readings', '2025-01-01Z', '2025-08-10Z
 SPAN = "select extract(day from upper - '2025-08-10Z')::integer from maintenance.span"
 #: Module, function, moment, and at which call: what a partition goes through, and what surrounds it.
 POINTS = [
-    ("create", "plan_creation", "after", 1),
-    ("create", "_create_all", "before", 1),
-    ("build", "build_partition", "before", 2),
-    ("build", "build_partition", "after", 2),
-    ("create", "move_rows", "after", 2),
-    ("build", "finish_partition", "after", 2),
-    ("build", "attach_partition", "after", 2),
-    ("create", "_lock_span", "after", 2),
-    ("create", "_raise_span", "before", 2),
-    ("create", "_raise_span", "after", 2),
-    ("create", "_create_one", "after", 1),
-    ("create", "_create_one", "after", 4),
-    ("create", "_proven_runway", "after", 1),
-    ("create", "_declared_indexes", "before", 1),
-    ("create", "_declared_indexes", "after", 1),
+    ("partitions.create", "plan_creation", "after", 1),
+    ("partitions.create", "_create_all", "before", 1),
+    ("partitions.build", "build_partition", "before", 2),
+    ("partitions.build", "build_partition", "after", 2),
+    ("partitions.create", "move_rows", "after", 2),
+    ("partitions.build", "finish_partition", "after", 2),
+    ("partitions.build", "attach_partition", "after", 2),
+    ("partitions.create", "_lock_span", "after", 2),
+    ("partitions.create", "_raise_span", "before", 2),
+    ("partitions.create", "_raise_span", "after", 2),
+    ("partitions.create", "_create_one", "after", 1),
+    ("partitions.create", "_create_one", "after", 4),
+    ("partitions.create", "_proven_runway", "after", 1),
+    ("partitions.create", "_declared_indexes", "before", 1),
+    ("partitions.create", "_declared_indexes", "after", 1),
 ]
 STATE = """
 select
