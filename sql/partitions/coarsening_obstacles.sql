@@ -6,9 +6,11 @@ with member as (
     where p.parent_oid = %(parent_oid)s
 )
 
-select m.name, format('the foreign key %%s of %%s refers to it', k.conname, k.conrelid::regclass) as reason
+select distinct m.name, format('the foreign key %%s of %%s refers to it', k.conname, k.conrelid::regclass) as reason
 from member as m
-inner join pg_catalog.pg_constraint as k on m.oid = k.confrelid and k.contype = 'f'
+inner join pg_catalog.pg_depend as d on m.oid = d.refobjid and d.refclassid = 'pg_class'::regclass
+inner join pg_catalog.pg_constraint as k on m.oid = k.confrelid and d.objid = k.oid and k.contype = 'f'
+where d.classid = 'pg_constraint'::regclass
 union all
 select m.name, format('the publication %%s names it', p.pubname)
 from member as m

@@ -1,4 +1,5 @@
 -- The partitions of a table and those that retention has detached from it, with what the catalog says of each now.
+-- Who references it is found by its dependencies: nothing else leads from a table to foreign keys without reading them all.
 -- params: parent, parent_oid
 select
     coalesce(p.schema || '.' || p.name, r.partition) as name,
@@ -40,8 +41,12 @@ select
             ),
             (
                 select format('the foreign key %%I of %%s references it by its name; drop that first', k.conname, k.conrelid::regclass)
-                from pg_catalog.pg_constraint as k
-                where k.contype = 'f' and k.confrelid = p.relation_oid and k.conparentid = 0
+                from pg_catalog.pg_depend as d
+                inner join pg_catalog.pg_constraint as k on d.objid = k.oid
+                where
+                    d.classid = 'pg_catalog.pg_constraint'::regclass and d.refclassid = 'pg_catalog.pg_class'::regclass
+                    and d.refobjid = p.relation_oid
+                    and k.contype = 'f' and k.confrelid = p.relation_oid and k.conparentid = 0
                 order by k.conname
                 limit 1
             ),

@@ -1,7 +1,7 @@
 """How long it takes to plan creation and retention of many tables.
 
 Belongs here: facts of tables as the catalog would give them, and plans made from them, without a server; the same for the
-one table of a database, with what is read for it. Keep out: databases, rounds and figures (`partitions`).
+one table of a database, coarsening too, with what is read for it. Keep out: databases, rounds and figures (`partitions`).
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import time
 from datetime import datetime, timedelta
 
 from tasks.core.connect import Kind, runtime, transaction
-from tasks.core.declaration import Declaration
+from tasks.core.declaration import Coarsen, Declaration
 from tasks.core.names import Relation
 from tasks.core.parameters import Safety
 from tasks.partitions.catalog import list_partitions, read_parent
+from tasks.partitions.coarsen import coarsen
 from tasks.partitions.partition import Partition
 from tasks.partitions.plan import Wanted, plan_creation
 from tasks.partitions.retention_plan import Candidate, Policy, plan_retention
@@ -65,9 +66,15 @@ def _plan_one(declaration: Declaration, name: str, facts: list[Partition], midni
     return len(made) + len(removal.steps)
 
 
+def _coarsening(declaration: Declaration) -> Declaration:
+    table = declaration.tables[TABLE]
+    cut = table.partitioning.model_copy(update={"coarsen": Coarsen(after=30 * DAY, to="month")})
+    return declaration.model_copy(update={"tables": {TABLE: table.model_copy(update={"partitioning": cut})}})
+
+
 def plan_from_catalog(ground: Ground, times: int) -> float:
-    """Return the seconds that one table takes with everything that is read for its two plans; nothing is changed."""
-    declaration = declared(ahead=AHEAD)
+    """Return the seconds that one table takes with everything that is read for its three plans; nothing is changed."""
+    declaration = _coarsening(declared(ahead=AHEAD))
     with runtime():
         begun = time.monotonic()
         for _ in range(times):
@@ -76,4 +83,5 @@ def plan_from_catalog(ground: Ground, times: int) -> float:
                 existing = list_partitions(conn, PARENT)
             plan_creation(PARENT, Wanted("day", AHEAD * DAY, ground.midnight), existing, [], frozenset())
             retire(TABLE, declaration, Safety(), ground.midnight)
+            coarsen(TABLE, declaration, ground.midnight, Safety())
         return (time.monotonic() - begun) / times

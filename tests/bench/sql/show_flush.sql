@@ -1,0 +1,2 @@
+-- Whether the server waits for its disk.
+select current_setting('fsync')
