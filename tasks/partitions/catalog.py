@@ -28,8 +28,10 @@ def list_partitions(conn: Connection, relation: Relation) -> list[Partition]:
     return [Partition(Relation(row.pop("schema"), row.pop("name")), **row) for row in rows]
 
 
-def read_parent(conn: Connection, relation: Relation, by: str | None = None) -> Parent:
+def read_parent(conn: Connection, relation: Relation, by: str | None = None, *, to_build: bool = True) -> Parent:
     """Return the facts of a table partitioned by range over one column of time, which must be `by` where given.
+
+    What a new partition takes over is read where one may be made from these facts: `to_build`.
 
     Raises MissingRelation, UnsuitableRelation naming what it is instead, or MissingRight where the session's role is not
     a member of the owner.
@@ -46,7 +48,7 @@ def read_parent(conn: Connection, relation: Relation, by: str | None = None) -> 
     if not facts["may_own"]:
         remedy = f"Grant it with: grant {facts['owner']} to {facts['role_name']}"
         raise MissingRight(facts["role_name"], "maintain", str(relation), f"only its owner {facts['owner']} may", remedy)
-    return _parent(relation, facts, _likeness(conn, facts["oid"]))
+    return _parent(relation, facts, _likeness(conn, facts["oid"]) if to_build else Likeness())
 
 
 def _unsuitable(facts: Mapping[str, Any], by: str | None) -> str | None:

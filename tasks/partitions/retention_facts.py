@@ -55,7 +55,7 @@ def observe(conn: Connection, table: Relation, partitioning: Partitioning, undel
     Locks: ACCESS SHARE on the newest partitions, down to one that has a row, and on those asked for `undelivered` rows.
     Raises what `read_parent` does, and UnsuitableRelation where the server refuses the condition.
     """
-    parent = read_parent(conn, table, partitioning.by)
+    parent = read_parent(conn, table, partitioning.by, to_build=False)
     rows = fetch(conn, "partitions/list_candidates", parent=str(table), parent_oid=parent.oid)
     candidates = tuple(Candidate(**{name: row[name] for name in _FIELDS}) for row in rows)
     if undelivered is not None:
