@@ -25,7 +25,7 @@ from tasks.migration.plan import BackfillPlan, Cut, Due, Unit, Version, plan_bac
 from tasks.migration.registry import Registered, Source
 from tasks.migration.rows import Place, find_defect, is_about_a_row, write_rows
 from tasks.partitions.bounds import Bounds
-from tasks.partitions.build import attach_partition, build_partition, finish_partition
+from tasks.partitions.build import attach_partition, build_partition, complete_checks, finish_partition
 from tasks.partitions.catalog import list_partitions
 from tasks.partitions.partition import Parent
 
@@ -143,6 +143,7 @@ def copy_unit(work: Work, due: Due) -> UnitResult:
             case "queue":
                 return _queue(work, due)
             case "attach":
+                _complete(work, due)
                 _attach(work, due)
                 return UnitResult(str(due))
             case "build":
@@ -303,6 +304,12 @@ def _move(loser: Place, winner: Source, partition: Relation) -> int:
     columns = {f"columns_of_{row}": loser.target.columns_of(row) for row in ("u", "o")}
     values = {**_range(loser), "source_id": source.id, "code": source.code, "reason": collision_reason(winner)}
     return run(loser.conn, "migration/move_collisions", **names, **owners, **columns, **values).rowcount
+
+
+def _complete(work: Work, due: Due) -> None:
+    """Bring a table that an earlier run has loaded to what its parent is by now."""
+    with unit(work.started, group=work.migration.subject) as conn:
+        complete_checks(conn, work.parent, work.parent.relation.sibling(_aside(due)[1]))
 
 
 def _attach(work: Work, due: Due) -> None:

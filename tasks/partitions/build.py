@@ -96,6 +96,17 @@ def _index_statement(index: Mapping[str, Any], partition: Relation) -> sql.Compo
     return compose("partitions/build_index", {"partition": partition, "kind": index["kind"], "definition": index["definition"]})
 
 
+def complete_checks(conn: Connection, parent: Parent, partition: Relation) -> None:
+    """Add the CHECKs that the parent has got since a standalone table was made like it; ATTACH refuses a table without them.
+
+    Locks: ACCESS EXCLUSIVE on the standalone table while its rows are read. Raises CheckViolation where one does not fit.
+    """
+    names = {"parent": parent.oid, "schema": partition.schema, "name": partition.name}
+    for check in fetch(conn, "partitions/lacking_checks", **names):
+        values = {"partition": partition, "constraint": check["name"], "definition": check["definition"]}
+        run_all(conn, [compose("partitions/add_check", values)])
+
+
 def attach_partition(conn: Connection, parent: Parent, partition: Relation, lower: datetime, upper: datetime) -> None:
     """Attach a partition made by `build_partition` for the same bounds, without a scan, and verify it from the catalog.
 

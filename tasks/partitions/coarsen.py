@@ -103,7 +103,7 @@ class _Changed(Exception):
     """The copy is not what has to be attached: its argument says why."""
 
 
-WRITTEN, INDEXED = "a row was changed meanwhile", "the table has got another index meanwhile"
+WRITTEN, INCOMPLETE = "a row was changed meanwhile", "the table has got another index or CHECK meanwhile"
 
 
 def coarsen(
@@ -312,8 +312,8 @@ def _swap(job: _Job, begun: _Begun) -> None:
         for member in begun.members:
             run(conn, "partitions/detach_plainly", parent=job.table, partition=Relation.parse(member))
         facts = _require_members(conn, job, begun)
-        if facts["is_changed"] or not facts["is_indexed"]:
-            raise _Changed(WRITTEN if facts["is_changed"] else INDEXED)
+        if facts["is_changed"] or not facts["is_complete"]:
+            raise _Changed(WRITTEN if facts["is_changed"] else INCOMPLETE)
         attach_partition(conn, job.parent, partition, *begun.bounds)
         run(conn, "partitions/record_coarsening", id=begun.id, state="swapped", reason=None)
 

@@ -24,7 +24,7 @@ from tasks.core.names import Relation
 from tasks.core.progress import ignore
 from tasks.core.sqlfiles import fetch, run, trusted
 from tasks.partitions.bounds import as_key
-from tasks.partitions.build import attach_partition, finish_statements
+from tasks.partitions.build import attach_partition, complete_checks, finish_statements
 from tasks.partitions.catalog import list_partitions, read_parent
 from tasks.partitions.detach import Detaching, detach_session, finalize_detach
 from tasks.partitions.figures import list_columns
@@ -237,6 +237,7 @@ def _prepare(work: _Work, waiting: _Waiting) -> None:
             run(conn, "partitions/add_column", partition=work.partition, column=column.name, definition=definition)
         if lacking:
             run(conn, "partitions/record_widened", oid=waiting.oid)
+        complete_checks(conn, parent, work.partition)
         for statement in finish_statements(
             fetch(conn, "partitions/lacking_indexes", parent=parent.oid, oid=waiting.oid), work.partition
         ):

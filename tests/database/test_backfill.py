@@ -203,6 +203,13 @@ def test_an_interrupted_run_goes_on(full: Scene, after: str) -> None:
     )
 
 
+def test_what_was_loaded_before_the_target_got_a_check_is_attached_with_it(full: Scene) -> None:
+    interrupted(full, "loaded")
+    full.execute("alter table accounts.invoices add constraint dated check (issued_on is not null)")
+    assert full.backfill().rows_copied == 0
+    full.assert_exact()
+
+
 def test_what_was_loaded_before_a_trigger_was_off_is_built_again(full: Scene) -> None:
     interrupted(full, "loaded")
     full.execute("alter table shop.bills disable trigger all")

@@ -167,6 +167,7 @@ UPDATE = "update app.readings set value = 0 where id = 100"
         ("truncate app.readings_p20250105", "_freeze"),
         (f"set session_replication_role = replica; {UPDATE}", "_freeze"),
         ("create index readings_value on app.readings (value)", "_swap"),
+        ("alter table app.readings add constraint named check (sensor <> '') not valid", "_swap"),
     ],
 )
 def test_a_range_that_is_written_to_meanwhile_is_given_up_and_merged_by_a_later_run(

@@ -93,7 +93,7 @@ def test_metadata_of_the_one_shape_is_taken(conn: psycopg.Connection, shape: str
     ],
 )
 def test_metadata_of_any_other_shape_is_refused(conn: psycopg.Connection, shape: str) -> None:
-    with pytest.raises(psycopg.errors.CheckViolation, match="metadata_check"):
+    with pytest.raises(psycopg.errors.CheckViolation, match="standard_metadata_shape"):
         insert(conn, event_metadata=shape)
 
 

@@ -174,6 +174,24 @@ def test_columns_and_indexes_that_the_table_got_meanwhile_are_added(waiting: psy
     assert waiting.execute(index, (OLDEST,)).fetchone() == (3,)
 
 
+def test_a_check_that_the_table_got_meanwhile_is_added(waiting: psycopg.Connection[Any]) -> None:
+    waiting.execute("alter table app.readings add constraint warm check (value > -1000) not valid")
+
+    bring_back()
+
+    check = "select convalidated from pg_constraint where conrelid = %s::regclass and conname = 'warm'"
+    assert waiting.execute(check, (OLDEST,)).fetchall() == [(True,)]
+
+
+def test_a_row_that_a_new_check_refuses_keeps_the_partition_waiting(waiting: psycopg.Connection[Any]) -> None:
+    waiting.execute("alter table app.readings add constraint cold check (value < -1000) not valid")
+
+    with pytest.raises(RestoreRefused, match="cold"):
+        bring_back()
+
+    assert OLDEST not in attached(waiting)
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [

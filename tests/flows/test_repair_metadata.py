@@ -45,7 +45,7 @@ def test_a_plan_is_shown_then_applied_and_the_next_run_finds_nothing(declared: s
     artifacts = httpx.post(f"{prefect_api}/artifacts/filter", json={"sort": "CREATED_DESC", "limit": 6}).json()
     said = [artifact["data"] for artifact in artifacts if artifact["key"] == "repair-metadata-report"]
     assert any("public.notes.metadata: 2 rows outside the standard shape." in text for text in said)
-    assert any("sessions_metadata_check holds for every row." in text for text in said)
+    assert any("sessions_metadata_shape holds for every row." in text for text in said)
 
 
 def test_a_table_that_is_not_declared_fails_the_run_with_the_remedy(declared: str, prefect_api: str) -> None:
