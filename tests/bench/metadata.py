@@ -34,11 +34,11 @@ NONE, OURS, LAX = "none", "check_shipped", "trigger_plan"
 #: Ways to hold the shape, each a table of that name; the first holds nothing and is what the others are compared with.
 CONTENDERS: Mapping[str, str] = MappingProxyType({
     NONE: "no rule",
-    OURS: "CHECK (ours)",
+    OURS: "CHECK, cast to a domain (ours)",
+    "check_inline": "CHECK, the rule in it",
     "check_plain": "CHECK, no shortcut",
     "check_function": "CHECK, inlined function",
     "check_short": "CHECK, plpgsql function",
-    "check_domain": "CHECK by a cast to a domain",
     "check_path": "CHECK, one jsonpath",
     "generated": "generated column",
     "trigger_when": "trigger, WHEN",

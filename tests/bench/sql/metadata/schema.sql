@@ -3,9 +3,9 @@
 -- locks: none that matter
 create schema rules;
 create table rules.none (like unified.event_metric_events including defaults including constraints);
-alter table rules.none drop constraint event_metric_events_metadata_check;
+alter table rules.none drop constraint event_metric_events_metadata_shape;
 
--- Ours, as the migration of the event store has it.
+-- Ours, as the migrations of the event store have it: a cast to a domain, whose rule the server keeps prepared for the session.
 create table rules.check_shipped (like unified.event_metric_events including defaults including constraints);
 
 -- The same without the comparison that settles most rows.
@@ -31,18 +31,17 @@ alter table rules.check_short add constraint shape check (
     event_metadata = '{{"version": "1.0", "schema": "standard", "fields": {{}}}}'::jsonb or rules.is_standard(event_metadata)
 );
 
--- The server keeps a domain's rule prepared for the session; the CHECK itself is short.
-create domain rules.standard as jsonb constraint shape check (
-    value = '{{"version": "1.0", "schema": "standard", "fields": {{}}}}'::jsonb
+-- The rule in the CHECK itself, as it was before: its text is read anew by every statement.
+create table rules.check_inline (like rules.none including defaults including constraints);
+alter table rules.check_inline add constraint shape check (
+    event_metadata = '{{"version": "1.0", "schema": "standard", "fields": {{}}}}'::jsonb
     or (
-        value @> '{{"version": "1.0", "schema": "standard", "fields": {{}}}}'::jsonb
-        and coalesce(value -> 'wrapped' = 'true'::jsonb, true)
-        and coalesce(jsonb_typeof(value -> 'legacy') = 'object', true)
-        and value - '{{version,schema,fields,wrapped,legacy}}'::text[] = '{{}}'::jsonb
+        event_metadata @> '{{"version": "1.0", "schema": "standard", "fields": {{}}}}'::jsonb
+        and coalesce(event_metadata -> 'wrapped' = 'true'::jsonb, true)
+        and coalesce(jsonb_typeof(event_metadata -> 'legacy') = 'object', true)
+        and event_metadata - '{{version,schema,fields,wrapped,legacy}}'::text[] = '{{}}'::jsonb
     )
 );
-create table rules.check_domain (like rules.none including defaults including constraints);
-alter table rules.check_domain add constraint shape check (event_metadata::rules.standard is not null);
 
 -- One operator with a constant, the same rule: strict, so that no array is looked into; a key that is absent is an error, which
 -- `is unknown` catches. The constant's bytes are read one by one by every statement.
