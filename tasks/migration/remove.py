@@ -165,27 +165,27 @@ def remove(job: Removing) -> Removal:
         has_units = fetch_one(conn, "migration/remove_rests", migration=job.migration.name)["units"] > 0
     pieces = _look(job) if has_units else []
     due, left = _due(job, pieces)
-    facts: dict[str, Any] = {**_staying(job, pieces), **(_only_here(job) if pieces else {}), "left": left}
-    removed += _take_all(job, due)
+    facts: dict[str, Any] = {**_staying(job, pieces), **(_only_here(job) if pieces else {})}
+    skipped = _take_all(job, due, removed)
+    left += len(skipped)
     functions = 0 if left or facts["kept"] else _forget(job)
-    done = Removal(functions=functions, size_bytes=sum(piece.size_bytes for piece in due), **facts)
-    empty = sum(not piece.owned for piece in due)
-    done = replace(done, partitions=len(removed) + empty, rows=sum(one.rows for one in removed))
-    job.started.detail.update(partitions=done.partitions, removed_rows=done.rows, left=left, kept=list(done.kept))
-    return replace(done, archives=tuple(one.path for one in removed))
+    gone = [piece for piece in due if piece not in skipped]
+    numbers = {"rows": sum(one.rows for one in removed), "size_bytes": sum(piece.size_bytes for piece in gone), "left": left}
+    numbers["partitions"] = len(removed) + sum(not piece.owned for piece in gone)
+    job.started.detail.update(**numbers, kept=list(facts["kept"]))
+    return Removal(functions=functions, archives=tuple(one.path for one in removed), **numbers, **facts)
 
 
-def _take_all(job: Removing, due: Sequence[_Piece]) -> list[Archived]:
-    """Take out, archive and drop the partitions, a few at a time."""
-    removed: list[Archived] = []
+def _take_all(job: Removing, due: Sequence[_Piece], removed: list[Archived]) -> list[_Piece]:
+    """Take out, archive and drop the partitions, a few at a time, noting archives; returns those that had to be left."""
+    skipped: list[_Piece] = []
     for start in range(0, len(due), TOGETHER):
         some = due[start : start + TOGETHER]
-        for piece in some:
-            _take(job, piece)
+        skipped += [piece for piece in some if not _take(job, piece)]
         removed += _drop_taken(job)
         if job.on_progress:
             job.on_progress(f"remove {job.migration.name}", start + len(some), len(due))
-    return removed
+    return skipped
 
 
 def _look(job: Removing) -> list[_Piece]:
@@ -271,19 +271,25 @@ def _release(job: Removing, source: Source) -> None:
     with_lock_retries(source.relation, "drop the capture triggers of", attempt, budget_s=CAPTURE_BUDGET_S)
 
 
-def _take(job: Removing, piece: _Piece) -> None:
-    """Take a partition, or the migration's rows of it, out of the target, in one transaction with its record."""
+def _take(job: Removing, piece: _Piece) -> bool:
+    """Take a partition, or the migration's rows of it, out of the target, in one transaction with its record.
 
-    def attempt(conn: Connection) -> None:
+    False where it may not be touched any more.
+    """
+
+    def attempt(conn: Connection) -> bool:
         enter_unit(conn, job.started)
         run(conn, "partitions/lock_holds")
-        for now in _look_locked(conn, job, piece):
+        found = _look_locked(conn, job, piece)
+        for now in found:
             if now.is_built and not (now.staying or now.adopted):
                 _detach(conn, job, now)
             elif now.owned:
                 _move(conn, job, now)
+        return bool(found)
 
-    with_lock_retries(piece.relation, f"take {job.migration.name} out of", attempt, kind=Kind.BULK, budget_s=BUDGET_S)
+    action = f"take {job.migration.name} out of"
+    return with_lock_retries(piece.relation, action, attempt, kind=Kind.BULK, budget_s=BUDGET_S)
 
 
 def _look_locked(conn: Connection, job: Removing, piece: _Piece) -> list[_Piece]:

@@ -25,6 +25,7 @@ from tasks.migration.registry import Registered, Source
 from tasks.migration.remove import MOST_NAMED, OnProgress, Refused, Removal, Removing, plan_removal, remove
 from tasks.migration.reverse import Carried, carry_back, carry_batch, compose_owners, remove_reverse_capture
 from tasks.migration.views import Dependant, counter_of, drop_view, list_dependants, provisional, repoint
+from tasks.partitions.archive_proof import parquet_module
 
 FLOW = "roll_back"
 Way = Literal["rename", "toggle", "complete"]
@@ -134,10 +135,14 @@ def roll_back(
 
 
 def _complete(job: _Rollback, removing: Removing, *, is_applied: bool) -> RollbackResult:
-    """After a cutover do all that the way rename does; then take out of the target what the migration brought."""
+    """After a cutover do all that the way rename does; then take out of the target what the migration brought.
+
+    Without the extra that archives need nothing is begun.
+    """
     planned = plan_removal(removing)
     if planned is None:
         return RollbackResult(job.name, "nothing to roll back")
+    parquet_module()
     is_cut_over = job.migration.phase == "cut_over"
     plan = replace(_plan(job) if is_cut_over else RollbackResult(job.name, "planned"), removal=planned)
     if not is_applied:

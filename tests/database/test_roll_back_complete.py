@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,21 +13,27 @@ from typing import Any
 import psycopg
 import pyarrow.parquet as pq
 import pytest
+from psycopg.conninfo import make_conninfo
 
-from tasks.core.connect import database_now, runtime
+from tasks.core.connect import Kind, database_now, runtime, transaction
 from tasks.core.errors import LockBusy, UnsuitableRelation
 from tasks.core.ledger import Deferred, run_exclusively
 from tasks.core.parameters import Safety
 from tasks.migration import remove
 from tasks.migration.backfill import backfill
 from tasks.migration.cutover import cut_over
+from tasks.migration.prepare import prepare_migration
 from tasks.migration.remove import Removal
 from tasks.migration.render import describe_rollback
 from tasks.migration.rollback import RollbackResult, roll_back
+from tasks.partitions.archive_proof import ArchiveUnavailable
 from tasks.partitions.create import ensure_partitions
+from tasks.partitions.drop import DropRefused
+from tasks.partitions.indexes import ensure_indexes
+from tasks.partitions.retire import RetentionResult, retire
 from tests import conftest as shared
 from tests.catalog import describe
-from tests.conftest import SHIPPED_SETS, Server
+from tests.conftest import DEBIAN_15, SHIPPED_SETS, Server
 from tests.database.test_rollback import APPLY, PLACES, shown, write_under_the_new_name, writing
 from tests.demo.ledger import check_against, read_ledger
 from tests.demo.legacy import create_legacy, generate
@@ -89,15 +97,24 @@ def archived(result: RollbackResult) -> set[tuple[str, Any]]:
 
 
 def schema(conn: Conn) -> list[tuple[str, str, str]]:
-    """Return what pg_dump would show, without the schema maintenance, the target, and the indexes declared for it."""
-    rows = describe(conn, without="maintenance")
-    indexes = [row for row in rows if row[0] == "relation" and row[2][:2] in ("I ", "i ") and row[1].startswith(TARGET)]
-    return [row for row in rows if row[1] != TARGET and row not in indexes and not row[1].startswith("maintenance.")]
+    """Return what pg_dump would show, the schema maintenance left aside."""
+    return [row for row in describe(conn, without="maintenance") if not row[1].startswith("maintenance.")]
+
+
+def dump(server: Server, conn: Conn) -> list[str]:
+    """Return what pg_dump does show; nothing where it is not of the server's version."""
+    tool = DEBIAN_15 / "pg_dump"
+    if conn.info.server_version // 10_000 != 15 or not tool.exists():
+        return []
+    dsn = make_conninfo(server.superuser_dsn, dbname=conn.info.dbname)
+    command = [tool, "--schema-only", "--exclude-schema=maintenance", "--dbname", dsn]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [line for line in text.splitlines() if "restrict " not in line]
 
 
 @pytest.fixture
 def fresh(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Conn]:
-    """A session in a database with legacy tables and runway, where no migration was ever begun."""
+    """A session in a database with legacy tables, runway and declared indexes, where no migration was ever begun."""
     monkeypatch.setenv("MAINTENANCE_ARCHIVE", str(tmp_path / "archive"))
     name = f"test_{secrets.token_hex(5)}"
     with psycopg.connect(server.superuser_dsn, autocommit=True) as admin:
@@ -107,12 +124,14 @@ def fresh(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
             create_legacy(session, view_writer=True)
             generate(session, ROWS, SEED, database_now(), days=DAYS)
             ensure_partitions(TARGET, declaration(), database_now())
+            for phase in ("before_attach", "after_load"):
+                ensure_indexes(TARGET, declaration(), phase)
             yield session
         shared._drop_database(admin, name)
 
 
-def test_after_a_cutover_the_schema_is_as_before_the_migration(fresh: Conn) -> None:
-    before, made, rows = schema(fresh), functions(fresh), shown(fresh)
+def test_after_a_cutover_the_schema_is_as_before_the_migration(server: Server, fresh: Conn) -> None:
+    before, dumped, made, rows = schema(fresh), dump(server, fresh), functions(fresh), shown(fresh)
     for _ in range(2):
         backfill(NAME, declaration(), database_now(), preflight=None)
     consent()
@@ -124,6 +143,7 @@ def test_after_a_cutover_the_schema_is_as_before_the_migration(fresh: Conn) -> N
 
     assert (result.outcome, removed(result).rows) == ("removed", len(moved))
     assert schema(fresh) == before
+    assert dump(server, fresh) == dumped
     assert functions(fresh) == made
     assert shown(fresh) == rows
     assert target(fresh) == {}
@@ -365,3 +385,87 @@ def test_another_run_on_the_target_defers_it(conn: Conn) -> None:
     )
 
     assert isinstance(done, Deferred)
+
+
+def test_what_was_only_prepared_goes_too(fresh: Conn) -> None:
+    made = functions(fresh)
+    with transaction(Kind.DDL) as conn:
+        prepare_migration(conn, NAME, declaration(), database_now())
+    assert functions(fresh) != made
+
+    result = go()
+
+    assert (result.outcome, removed(result).functions, removed(result).partitions) == ("removed", 15, 0)
+    assert functions(fresh) == made
+
+
+def before_each(monkeypatch: pytest.MonkeyPatch, name: str, act: Callable[[Any], object], number: int = 1) -> None:
+    """Do something just before the numbered call of a function of `remove`, with its last argument."""
+    real, calls = getattr(remove, name), list[str]()
+
+    def wrapped(*arguments: Any) -> Any:
+        calls.append(name)
+        if len(calls) == number:
+            act(arguments[-1])
+        return real(*arguments)
+
+    monkeypatch.setattr(remove, name, wrapped)
+
+
+def test_a_row_that_nobody_owns_and_that_comes_in_meanwhile_stays(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = len(target(conn))
+    before_each(monkeypatch, "_take", lambda piece: write_own(conn, day=f"'{piece.bounds[0]}'"))
+
+    result = go()
+
+    assert one(conn, "select string_agg(event_type, ',') from unified.event_metric_events") == "own"
+    assert removed(result).rows == rows
+
+
+def test_a_hold_that_is_placed_meanwhile_is_kept(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold = "insert into maintenance.hold (relation, lower, upper, reason, owner) values (%s, %s, %s, 'court', 'law')"
+    before_each(monkeypatch, "_take", lambda piece: conn.execute(hold, [TARGET, *piece.bounds]), number=4)
+
+    result = go()
+
+    assert (removed(result).left, removed(result).functions, len(target(conn)) > 0) == (1, 0, True)
+    conn.execute("delete from maintenance.hold")
+    assert (removed(go()).functions, target(conn)) == (15, {})
+
+
+def test_a_table_that_changes_after_its_archive_is_archived_again(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = len(target(conn))
+    before_each(monkeypatch, "_drop", lambda row: conn.execute(f"delete from {row['partition']}"))  # noqa: S608
+
+    with pytest.raises(DropRefused, match="changed after its archive was verified"):
+        go()
+
+    assert one(conn, "select count(*) from maintenance.retirement where state = 'archived'") > 1
+    monkeypatch.undo()
+    assert 0 < len(archived(go())) < rows
+    assert one(conn, "select count(*) from maintenance.retirement where state <> 'dropped'") == 0
+
+
+def test_without_the_archive_extra_nothing_is_begun(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut_over(NAME, declaration())
+    before = describe(conn)
+    monkeypatch.setitem(sys.modules, "tasks.partitions.parquet", None)
+    monkeypatch.delattr("tasks.partitions.parquet", raising=False)
+
+    with pytest.raises(ArchiveUnavailable):
+        go()
+
+    assert describe(conn) == before
+
+
+def test_what_is_gone_is_no_gap_to_retention(conn: Conn) -> None:
+    """Two rows stay, with days between them; the older one's partition is past its retention one day."""
+    write_own(conn, "old", "now() - interval '5 days'")
+    write_own(conn, "new")
+    go()
+
+    result = retire(TARGET, declaration(), Safety(), database_now() + timedelta(days=87))
+
+    assert isinstance(result, RetentionResult)
+    assert "detach" in "".join(result.lines)
+    assert "Would be refused" not in "".join(result.lines)

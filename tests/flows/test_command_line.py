@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import psycopg
@@ -208,6 +209,27 @@ def test_a_migration_waits_with_exit_code_3_is_approved_and_goes_on(
     assert code == 0
     assert "bills is cut over" in out
     assert bills.kind() == "v"
+
+
+def test_a_migration_that_waits_goes_back_completely(
+    bills: Bills,
+    prefect_api: str,
+    call: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MAINTENANCE_ARCHIVE", str(tmp_path))
+    assert call("migrate", "bills")[0] == 3
+    back = ("roll_back", "bills", "--way", "complete")
+
+    code, out, _ = call(*back)
+    assert (code, "outcome='planned'" in out) == (0, True)
+    assert not list(tmp_path.rglob("part-*"))
+    code, out, _ = call(*back, "--safety.apply")
+    assert (code, "outcome='removed'" in out, bills.kind()) == (0, True, "r")
+    assert list(tmp_path.rglob("part-*"))
+    code, out, _ = call(*back)
+    assert (code, "outcome='nothing to roll back'" in " ".join(out.split())) == (0, True)
 
 
 @pytest.mark.parametrize("secret", ["w7ongpass", "w7@ngpass", "w7/ngpass"])
