@@ -1,6 +1,6 @@
--- The partitions of a migration's target, the oldest first: whether the backfill built them, for nobody else, and what forbids
--- to touch them.
--- params: migration, target, target_oid, as_of
+-- The partitions of a migration's target, the oldest first: whether the backfill built them, for nobody else, and whether
+-- their detach has not ended.
+-- params: migration, target, target_oid
 select
     p.schema,
     p.name,
@@ -14,18 +14,7 @@ select
         where o.target = %(target)s and o.name <> %(migration)s and o.phase in ('capturing', 'cut_over', 'retired')
     )
     and coalesce(b.bounds @> tstzrange(p.lower, p.upper), false) as is_built,
-    case
-        when p.is_pending_detach then 'its detach has not ended; run enforce_retention'
-        else (
-            select format('on hold: %%s', h.reason)
-            from maintenance.hold as h
-            where
-                h.relation = %(target)s and (h.until is null or %(as_of)s::timestamptz < h.until)
-                and tstzrange(h.lower, h.upper) && tstzrange(p.lower, p.upper)
-            order by h.id
-            limit 1
-        )
-    end as obstacle
+    p.is_pending_detach
 from maintenance.partition as p
 cross join (
     select range_agg(tstzrange(u.lower, u.upper)) as bounds

@@ -31,6 +31,8 @@ from tasks.partitions.archive import Archived, ArchiveUnit, Failed, archive_bund
 from tasks.partitions.archive_proof import require_archive
 from tasks.partitions.catalog import read_parent
 from tasks.partitions.drop import DropRefused, is_unchanged, require_unchanged
+from tasks.partitions.retention_facts import list_holds
+from tasks.partitions.retention_plan import Hold, hold_on
 
 #: Partitions taken out, archived and dropped together: so many rows at most stand twice on the server's disk.
 TOGETHER = 8
@@ -200,14 +202,21 @@ def _look(job: Removing) -> list[_Piece]:
 
 
 def _list(conn: Connection, job: Removing) -> list[_Piece]:
-    facts = {"migration": job.migration.name, "target": str(job.target), "as_of": job.as_of}
+    facts = {"migration": job.migration.name, "target": str(job.target)}
     rows = fetch(conn, "migration/remove_partitions", **facts, target_oid=read_parent(conn, job.target).oid)
-    return [_piece(row) for row in rows]
+    holds = list_holds(conn, job.target)
+    return [_piece(job, row, holds) for row in rows]
 
 
-def _piece(row: Mapping[str, Any]) -> _Piece:
+def _piece(job: Removing, row: Mapping[str, Any], holds: Sequence[Hold]) -> _Piece:
     relation, bounds = Relation(row["schema"], row["name"]), (row["lower"], row["upper"])
-    return _Piece(relation, row["oid"], bounds, row["size_bytes"], row["is_built"], row["obstacle"])
+    pending = "its detach has not ended; run enforce_retention" if row["is_pending_detach"] else None
+    return _Piece(relation, row["oid"], bounds, row["size_bytes"], row["is_built"], pending or _held(job, bounds, holds))
+
+
+def _held(job: Removing, bounds: tuple[datetime | None, datetime | None], holds: Sequence[Hold]) -> str | None:
+    hold = hold_on(bounds, holds, job.as_of)
+    return f"on hold: {hold.reason}" if hold else None
 
 
 def _counted(conn: Connection, job: Removing, piece: _Piece) -> _Piece:
@@ -325,7 +334,7 @@ def _record(conn: Connection, job: Removing, piece: _Piece, table: Relation, oid
 
 
 def _list_taken(conn: Connection, job: Removing) -> list[dict[str, Any]]:
-    return fetch(conn, "migration/remove_taken", parent=job.parent, target=str(job.target), as_of=job.as_of)
+    return fetch(conn, "migration/remove_taken", parent=job.parent)
 
 
 def _drop_taken(job: Removing) -> list[Archived]:
@@ -376,8 +385,7 @@ def _drop_once(conn: Connection, job: Removing, row: Mapping[str, Any]) -> None:
     enter_unit(conn, job.started)
     run(conn, "core/timeouts", **Kind.BULK.value._replace(lock_ms=LOCK_MS)._asdict(), is_local=True)
     run(conn, "partitions/lock_holds")
-    held = next((one["obstacle"] for one in _list_taken(conn, job) if one["id"] == row["id"]), None)
-    if held:
+    if held := _held(job, (row["lower"], row["upper"]), list_holds(conn, job.target)):
         raise DropRefused(str(table), f"it is {held}")
     run(conn, "partitions/lock_partition", partition=table)
     require_unchanged(conn, table, row["oid"], row["manifest"])

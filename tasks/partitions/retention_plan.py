@@ -237,7 +237,7 @@ def plan_retention(
     `begun` names the partitions that this run already took a step with: they need no second place among the at_most.
     """
     ordered = sorted(candidates, key=lambda c: (c.is_default, c.lower or NEVER, c.upper or FOREVER))
-    on_hold = {c.name: hold for c in ordered if (hold := _hold_on(c, holds, as_of)) is not None}
+    on_hold = {c.name: hold for c in ordered if (hold := hold_on((c.lower, c.upper), holds, as_of)) is not None}
     newest = _newest(ordered)
     decided = [decide(c, policy, hold=on_hold.get(c.name), as_of=as_of, is_newest=c.name == newest) for c in ordered]
     steps, over = _cut(decided, policy.at_most, begun)
@@ -270,22 +270,23 @@ def _newest(candidates: Iterable[Candidate]) -> str | None:
     return max(attached, key=lambda c: c.upper or FOREVER).name if attached else None
 
 
-def _hold_on(partition: Candidate, holds: Iterable[Hold], as_of: datetime) -> Hold | None:
-    return next((hold for hold in holds if _is_in_force(hold, as_of) and _overlaps(hold, partition)), None)
+def hold_on(bounds: tuple[datetime | None, datetime | None], holds: Iterable[Hold], as_of: datetime) -> Hold | None:
+    """Return the first hold in force on a range, whose None is open."""
+    return next((hold for hold in holds if _is_in_force(hold, as_of) and _overlaps(hold, *bounds)), None)
 
 
 def _is_in_force(hold: Hold, as_of: datetime) -> bool:
     return hold.until is None or as_of < hold.until
 
 
-def _overlaps(hold: Hold, partition: Candidate) -> bool:
-    begins_before = (hold.lower or NEVER) < (partition.upper or FOREVER)
-    return begins_before and (partition.lower or NEVER) < (hold.upper or FOREVER)
+def _overlaps(hold: Hold, lower: datetime | None, upper: datetime | None) -> bool:
+    begins_before = (hold.lower or NEVER) < (upper or FOREVER)
+    return begins_before and (lower or NEVER) < (hold.upper or FOREVER)
 
 
 def is_still_due(step: Drop, policy: Policy, holds: Iterable[Hold], as_of: datetime) -> bool:
     """Say whether a drop would be decided again under the holds as they are now."""
-    hold = _hold_on(step.partition, holds, as_of)
+    hold = hold_on((step.partition.lower, step.partition.upper), holds, as_of)
     return isinstance(decide(step.partition, policy, hold=hold, as_of=as_of), Drop)
 
 
