@@ -35,8 +35,8 @@ def roll_back(
         safety: Brakes. The default publishes the plan and changes nothing. at_most counts the partitions that complete takes.
     """
     with flow_runtime():
-        facts: dict[str, Any] = {"as_of": database_now(), "on_progress": report, "flow_run_id": flow_run_id()}
-        result = roll_back_now(migration, read_declaration(), way=way, safety=safety, **facts)
+        facts: dict[str, Any] = {"on_progress": report, "flow_run_id": flow_run_id()}
+        result = roll_back_now(migration, read_declaration(), database_now(), way=way, safety=safety, **facts)
         if not isinstance(result, Deferred):
             publish("roll-back-plan", describe_rollback(result))
         return finish_one(result)

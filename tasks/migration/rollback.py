@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from tasks.core.connect import Connection, Kind, database_now, transaction, with_lock_retries
+from tasks.core.connect import Connection, Kind, transaction, with_lock_retries
 from tasks.core.declaration import Declaration, Migration
 from tasks.core.errors import Permanent, UnsuitableRelation
 from tasks.core.ledger import CREATION, RUN, Deferred, Run, enter_unit, run_exclusively, unit
@@ -96,10 +96,10 @@ class _Rollback:
 def roll_back(
     name: str,
     declaration: Declaration,
+    as_of: datetime,
     *,
     way: Way = "rename",
     safety: Safety | None = None,
-    as_of: datetime | None = None,
     on_progress: OnProgress | None = None,
     flow_run_id: str | None = None,
 ) -> RollbackResult | Deferred:
@@ -107,7 +107,7 @@ def roll_back(
 
     Changes are carried back while the application goes on; then, for moments, ACCESS EXCLUSIVE on the views and on the
     target, each attempt at most 300 ms. The way toggle changes the settings row alone and locks nothing. The way complete
-    goes on to archive and take out what the migration brought into the target, at any phase, as of `as_of` (None: now): see
+    goes on to archive and take out what the migration brought into the target, at any phase, as of `as_of`: see
     `remove`. Raises AlreadyRetired, MissingRelation, DependantStays, CarriedAmiss, LockBusy, and what `remove` raises (M6).
     """
     policy, is_applied = declaration.migration(name), safety is not None and safety.apply
@@ -121,7 +121,7 @@ def roll_back(
         job = _Rollback(started, migration, policy)
         if way == "complete":
             at_most = safety.at_most if safety else None
-            facts = (as_of or database_now(), at_most, on_progress)
+            facts = (as_of, at_most, on_progress)
             return _complete(
                 job, Removing(replace(started, subject=migration.subject), migration, *facts), is_applied=is_applied
             )

@@ -16,7 +16,7 @@ import psycopg
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.core.connect import runtime
+from tasks.core.connect import database_now, runtime
 from tasks.core.parameters import Safety
 from tasks.core.sqlfiles import ROOT
 from tasks.migration.cutover import cut_over
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.crash
 #: Rolls back and dies at the call named.
 RUN = """
 import os, sys
-from tasks.core.connect import runtime
+from tasks.core.connect import database_now, runtime
 from tasks.core.parameters import Safety
 from tasks.migration.rollback import roll_back
 dsn = os.environ["DATABASE_URL"]
@@ -43,7 +43,7 @@ if sys.argv[1:]:
     arm(*sys.argv[1:])
 print("begun", flush=True)
 with runtime():
-    roll_back(NAME, declaration(), way="complete", safety=Safety(apply=True))
+    roll_back(NAME, declaration(), database_now(), way="complete", safety=Safety(apply=True))
 """
 OWN = (
     "insert into unified.event_metric_events (id, event_type, event_category, source_system, event_timestamp)"
@@ -109,7 +109,7 @@ def read(archive: str) -> list[dict[str, Any]]:
 def finish(conn: psycopg.Connection[Any], before: set[tuple[str, Any]], legacy: dict[str, set[str]]) -> None:
     """Run again and assert that what a run without a kill leaves is there."""
     assert held(conn) == before
-    result = roll_back(NAME, declaration(), way="complete", safety=Safety(apply=True))
+    result = roll_back(NAME, declaration(), database_now(), way="complete", safety=Safety(apply=True))
     assert isinstance(result, RollbackResult)
     assert result.outcome in ("removed", "nothing to roll back")
     own = sorted(places(conn, "unified.event_metric_events"))
@@ -120,7 +120,7 @@ def finish(conn: psycopg.Connection[Any], before: set[tuple[str, Any]], legacy: 
     assert conn.execute(open_ones.encode()).fetchall() == [(0,)]
     left = "select count(*) from pg_class where relname ~ '^removed_' or relname ~ '_legacy$'"
     assert conn.execute(left.encode()).fetchall() == [(0,)]
-    assert roll_back(NAME, declaration(), way="complete", safety=Safety(apply=True)) == RollbackResult(
+    assert roll_back(NAME, declaration(), database_now(), way="complete", safety=Safety(apply=True)) == RollbackResult(
         NAME, "nothing to roll back"
     )
 

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tasks.core.connect import runtime
+from tasks.core.connect import database_now, runtime
 from tasks.core.parameters import Safety
 from tasks.core.sqlfiles import ROOT
 from tasks.migration.cutover import cut_over
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.crash
 #: Runs the step and dies at the call named, before or after it.
 RUN = """
 import os, signal, sys
-from tasks.core.connect import runtime
+from tasks.core.connect import database_now, runtime
 from tasks.core.parameters import Safety
 from tasks.migration import cutover, rollback
 dsn = os.environ["DATABASE_URL"]
@@ -51,7 +51,7 @@ with runtime():
     if step == "cut_over":
         cutover.cut_over(NAME, declaration())
     else:
-        rollback.roll_back(NAME, declaration(), safety=Safety(apply=True))
+        rollback.roll_back(NAME, declaration(), database_now(), safety=Safety(apply=True))
 """
 
 
@@ -105,7 +105,7 @@ def test_killed_after_the_commit_the_next_run_says_that_it_is_done(ready: psycop
     assert outcome(cut_over(NAME, declaration())) == "already cut over"
     ((locked_ms,),) = ready.execute("select locked_ms from maintenance.cutover").fetchall()
     assert locked_ms >= 0
-    assert outcome(roll_back(NAME, declaration(), safety=Safety(apply=True))) == "rolled back"
+    assert outcome(roll_back(NAME, declaration(), database_now(), safety=Safety(apply=True))) == "rolled back"
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_way_back_killed_before_its_commit_is_done_by_the_next(ready: psycopg.
     wait_until_gone(ready)
 
     assert describe(ready) == before
-    assert outcome(roll_back(NAME, declaration(), safety=Safety(apply=True))) == "rolled back"
+    assert outcome(roll_back(NAME, declaration(), database_now(), safety=Safety(apply=True))) == "rolled back"
     assert ready.execute("select count(*) from monitoring.events where type = 'kept'").fetchall() == [(1,)]
 
 

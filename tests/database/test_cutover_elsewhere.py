@@ -221,7 +221,7 @@ def test_odd_names_and_types_are_cut_over_and_back(conn: Conn, declaration: Decl
     conn.execute("reset role")
     written = shown(conn)
 
-    result = roll_back("shop", declaration, safety=Safety(apply=True))
+    result = roll_back("shop", declaration, database_now(), safety=Safety(apply=True))
 
     assert isinstance(result, RollbackResult)
     assert (result.outcome, result.restored, result.refused_rows) == ("rolled back", 1, 0)

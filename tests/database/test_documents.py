@@ -136,7 +136,7 @@ def test_the_rights_of_the_checklist_suffice(documented: Declaration) -> None:
             conn.execute(
                 "insert into accounts.invoices (number, issued_on, customer, amount) values (3e9, current_date, 'Una', 1)"
             )
-        back = roll_back(MIGRATION, documented, safety=Safety(apply=True))
+        back = roll_back(MIGRATION, documented, database_now(), safety=Safety(apply=True))
         assert getattr(back, "outcome", None) == "rolled back"
         assert getattr(back, "refused_rows", None) == 1, "of a mapping without adopts.sql nobody takes what nobody owns"
         gone = retire(TABLE, short(documented), Safety(apply=True, at_most=1), as_of)

@@ -108,7 +108,9 @@ def test_failures_during_a_migration_upset_neither_its_comparison_nor_the_way_ba
         assert deliver_failures(declaration()) == 1
         assert len(ask(dsn, IN_SINK + " where event_type = 'maintenance_flow_failed'")) == 1
 
-        assert getattr(roll_back(NAME, declaration(), safety=Safety(apply=True)), "outcome", None) == "rolled back"
+        assert (
+            getattr(roll_back(NAME, declaration(), database_now(), safety=Safety(apply=True)), "outcome", None) == "rolled back"
+        )
         keep_failure(failure())
         assert deliver_failures(declaration()) == 0
         carried = "select count(*) from monitoring.monitoring_events where event_type = 'maintenance_flow_failed'"

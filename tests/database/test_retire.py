@@ -150,7 +150,7 @@ def test_a_second_run_has_nothing_to_do_and_nothing_goes_back(conn: Conn) -> Non
     done = backfill(NAME, declaration(), database_now(), preflight=None)
     assert isinstance(done, BackfillResult)
     with pytest.raises(AlreadyRetired, match=r"maintenance\.retirement"):
-        roll_back(NAME, declaration(), safety=Safety(apply=True))
+        roll_back(NAME, declaration(), database_now(), safety=Safety(apply=True))
 
     assert describe(conn) == before
 

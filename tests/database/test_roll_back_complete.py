@@ -66,7 +66,7 @@ def one(conn: Conn, query: str, *values: object) -> Any:
 
 def go(*, apply: bool = True, at_most: int | None = None) -> RollbackResult:
     """Roll back completely, or plan it."""
-    result = roll_back(NAME, declaration(), way="complete", safety=Safety(apply=apply, at_most=at_most))
+    result = roll_back(NAME, declaration(), database_now(), way="complete", safety=Safety(apply=apply, at_most=at_most))
     assert isinstance(result, RollbackResult)
     return result
 
@@ -183,7 +183,7 @@ def test_from_every_phase_it_leaves_nothing_and_a_second_run_has_nothing_to_do(c
     if phase != "capturing":
         cut_over(NAME, declaration())
     if phase == "rolled_back":
-        roll_back(NAME, declaration(), safety=APPLY)
+        roll_back(NAME, declaration(), database_now(), safety=APPLY)
 
     result = go()
 
@@ -222,7 +222,7 @@ def test_what_no_legacy_table_holds_stays_in_its_partition(conn: Conn) -> None:
 
 def test_a_row_that_its_legacy_table_has_not_is_archived_and_named(conn: Conn) -> None:
     cut_over(NAME, declaration())
-    roll_back(NAME, declaration(), safety=APPLY)
+    roll_back(NAME, declaration(), database_now(), safety=APPLY)
     gone = one(conn, "delete from monitoring.events where id = 21 returning maintenance.v8_id(4, id)::text")
     new = one(
         conn,
@@ -247,7 +247,7 @@ def test_what_quarantine_and_carry_back_hold_outlives_it(conn: Conn) -> None:
     conn.execute(
         "insert into unified.event_metric_events (event_type, event_category, source_system, user_id) values ('whole', 'dlq', 'x', 'ada')"
     )
-    roll_back(NAME, declaration(), safety=APPLY)
+    roll_back(NAME, declaration(), database_now(), safety=APPLY)
     query = "select (select jsonb_agg(q) from maintenance.quarantine as q)::text || (select jsonb_agg(c) from maintenance.carry_back as c)::text"
     before = one(conn, query)
 
@@ -350,7 +350,7 @@ def test_a_partition_that_somebody_reads_is_named_and_the_next_run_goes_on(
     conn: Conn, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cut_over(NAME, declaration())
-    roll_back(NAME, declaration(), safety=APPLY)
+    roll_back(NAME, declaration(), database_now(), safety=APPLY)
     monkeypatch.setattr(remove, "BUDGET_S", 0.5)
     rows = target(conn)
     with psycopg.connect(dsn, application_name="bookkeeping") as busy:
@@ -379,7 +379,7 @@ def test_another_run_on_the_target_defers_it(conn: Conn) -> None:
     done = run_exclusively(
         "enforce_retention",
         TARGET,
-        lambda _: roll_back(NAME, declaration(), way="complete", safety=APPLY),
+        lambda _: roll_back(NAME, declaration(), database_now(), way="complete", safety=APPLY),
         overdue_after=timedelta(days=1),
         group=TARGET,
     )

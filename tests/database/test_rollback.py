@@ -61,7 +61,7 @@ def one(conn: Conn, query: str, *values: object) -> Any:
 
 def back() -> RollbackResult:
     """Roll back, and say what was done."""
-    result = roll_back(NAME, declaration(), safety=APPLY)
+    result = roll_back(NAME, declaration(), database_now(), safety=APPLY)
     assert isinstance(result, RollbackResult)
     assert result.outcome == "rolled back"
     return result
@@ -218,7 +218,7 @@ def test_a_dry_run_says_what_it_would_do_and_changes_nothing(conn: Conn) -> None
     conn.execute("insert into monitoring.dlq_table (original_payload, created_at) values ('1', null), ('2', now())")
     before = describe(conn)
 
-    result = roll_back(NAME, declaration())
+    result = roll_back(NAME, declaration(), database_now())
 
     assert isinstance(result, RollbackResult)
     assert (result.outcome, result.waiting, result.restored) == ("planned", 1, 1)
@@ -232,7 +232,7 @@ def test_a_second_way_back_has_nothing_to_do(conn: Conn) -> None:
     back()
     before = describe(conn)
 
-    result = roll_back(NAME, declaration(), safety=APPLY)
+    result = roll_back(NAME, declaration(), database_now(), safety=APPLY)
 
     assert isinstance(result, RollbackResult)
     assert result.outcome == "nothing to roll back"
@@ -470,7 +470,7 @@ def test_a_busy_view_is_named_and_nothing_is_changed(conn: Conn, dsn: str, monke
         busy.execute("select count(*) from monitoring.dlq_table")
 
         with pytest.raises(LockBusy, match="bookkeeping"):
-            roll_back(NAME, declaration(), safety=APPLY)
+            roll_back(NAME, declaration(), database_now(), safety=APPLY)
 
     assert describe(conn) == before
     back()
@@ -481,7 +481,7 @@ def test_a_materialized_view_on_an_old_name_is_named(conn: Conn) -> None:
     before = describe(conn)
 
     with pytest.raises(DependantStays, match=r"public\.kept"):
-        roll_back(NAME, declaration(), safety=APPLY)
+        roll_back(NAME, declaration(), database_now(), safety=APPLY)
 
     assert describe(conn) == before
 
@@ -501,7 +501,7 @@ def test_a_table_aside_that_was_renamed_is_not_put_back(conn: Conn) -> None:
     conn.execute("alter table monitoring.events_legacy rename to events_older")
 
     with pytest.raises(UnsuitableRelation, match="no longer called events_legacy"):
-        roll_back(NAME, declaration(), safety=APPLY)
+        roll_back(NAME, declaration(), database_now(), safety=APPLY)
 
 
 def test_rows_that_do_not_arrive_end_the_carrying(conn: Conn, superuser: Conn) -> None:
@@ -523,7 +523,7 @@ def test_a_migration_that_was_never_prepared_is_named(dsn: str) -> None:
         conn.execute("truncate maintenance.migration cascade")
 
     with pytest.raises(MissingRelation, match="migration event_store"):
-        roll_back(NAME, declaration())
+        roll_back(NAME, declaration(), database_now())
 
 
 def test_another_run_on_the_target_defers_the_way_back(conn: Conn) -> None:
@@ -531,7 +531,7 @@ def test_another_run_on_the_target_defers_the_way_back(conn: Conn) -> None:
     done = run_exclusively(
         "enforce_retention",
         TARGET,
-        lambda _: roll_back(NAME, declaration(), safety=APPLY),
+        lambda _: roll_back(NAME, declaration(), database_now(), safety=APPLY),
         overdue_after=timedelta(days=1),
         group=TARGET,
     )

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from tasks.core.connect import runtime
+from tasks.core.connect import database_now, runtime
 from tasks.core.errors import InvalidSetting
 from tasks.core.ledger import run_exclusively
 from tasks.core.parameters import Safety
@@ -38,7 +38,7 @@ def say(conn: psycopg.Connection[Any], value: str) -> None:
 
 
 def turn_off(*, apply: bool = True) -> RollbackResult:
-    result = roll_back(NAME, declaration(), way="toggle", safety=Safety(apply=apply))
+    result = roll_back(NAME, declaration(), database_now(), way="toggle", safety=Safety(apply=apply))
     assert isinstance(result, RollbackResult)
     return result
 
