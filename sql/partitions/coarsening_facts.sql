@@ -1,6 +1,6 @@
 -- What is known of one coarsening: whether anything changed in its members since they are watched, whether its copy is still
--- there and frozen (so that a snapshot older than the copy sees its rows too) and has every index and CHECK that the parent has
--- now, and which members still are the tables recorded.
+-- there and frozen (so that a snapshot older than the copy sees its rows too) and has every index that the parent has now, and
+-- which members still are the tables recorded.
 -- params: id, parent_oid
 select
     exists (select from maintenance.coarsening_change as h where h.coarsening_id = c.id) as is_changed,
@@ -17,14 +17,7 @@ select
                     o.indrelid = t.oid
                     and maintenance.index_definition(o.indexrelid) = maintenance.index_definition(i.indexrelid)
             )
-    ) and not exists (
-        select
-        from pg_catalog.pg_constraint as k
-        where
-            k.conrelid = %(parent_oid)s and k.contype = 'c' and not k.connoinherit and not exists (
-                select from pg_catalog.pg_constraint as o where o.conrelid = t.oid and o.contype = 'c' and o.conname = k.conname
-            )
-    ) as is_complete,
+    ) as is_indexed,
     array(
         select m.name
         from unnest(c.members, c.member_oids) with ordinality as m (name, oid, place)

@@ -96,13 +96,18 @@ def _index_statement(index: Mapping[str, Any], partition: Relation) -> sql.Compo
     return compose("partitions/build_index", {"partition": partition, "kind": index["kind"], "definition": index["definition"]})
 
 
+def list_lacking_checks(conn: Connection, parent: Parent, partition: Relation) -> list[dict[str, Any]]:
+    """Return name and definition of each CHECK that the parent has and a standalone table has not."""
+    names = {"parent": parent.oid, "schema": partition.schema, "name": partition.name}
+    return fetch(conn, "partitions/lacking_checks", **names)
+
+
 def complete_checks(conn: Connection, parent: Parent, partition: Relation) -> None:
     """Add the CHECKs that the parent has got since a standalone table was made like it; ATTACH refuses a table without them.
 
     Locks: ACCESS EXCLUSIVE on the standalone table while its rows are read. Raises CheckViolation where one does not fit.
     """
-    names = {"parent": parent.oid, "schema": partition.schema, "name": partition.name}
-    for check in fetch(conn, "partitions/lacking_checks", **names):
+    for check in list_lacking_checks(conn, parent, partition):
         values = {"partition": partition, "constraint": check["name"], "definition": check["definition"]}
         run_all(conn, [compose("partitions/add_check", values)])
 

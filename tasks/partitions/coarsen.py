@@ -24,7 +24,7 @@ from tasks.core.parameters import Safety
 from tasks.core.progress import ignore
 from tasks.core.sqlfiles import fetch, fetch_one, run, trusted
 from tasks.partitions.bounds import Bounds
-from tasks.partitions.build import attach_partition, build_partition, finish_partition
+from tasks.partitions.build import attach_partition, build_partition, finish_partition, list_lacking_checks
 from tasks.partitions.catalog import read_parent
 from tasks.partitions.coarsen_plan import Coarsening, CoarseningPlan, Merge, plan_coarsening
 from tasks.partitions.figures import list_columns, read_figures
@@ -312,8 +312,10 @@ def _swap(job: _Job, begun: _Begun) -> None:
         for member in begun.members:
             run(conn, "partitions/detach_plainly", parent=job.table, partition=Relation.parse(member))
         facts = _require_members(conn, job, begun)
-        if facts["is_changed"] or not facts["is_complete"]:
-            raise _Changed(WRITTEN if facts["is_changed"] else INCOMPLETE)
+        if facts["is_changed"]:
+            raise _Changed(WRITTEN)
+        if not facts["is_indexed"] or list_lacking_checks(conn, job.parent, partition):
+            raise _Changed(INCOMPLETE)
         attach_partition(conn, job.parent, partition, *begun.bounds)
         run(conn, "partitions/record_coarsening", id=begun.id, state="swapped", reason=None)
 
