@@ -16,7 +16,7 @@ from prefect.runtime import flow_run
 
 from tasks.core.connect import Connection
 from tasks.core.declaration import Declaration, read_declaration
-from tasks.core.flowruns import RETRY, flow_run_id, publish, stop_if_cancelled
+from tasks.core.flowruns import RETRY, flow_run_id, publish, run_name, stop_if_cancelled
 from tasks.core.ledger import Deferred, Run
 from tasks.core.parameters import Safety
 from tasks.core.progress import report
@@ -70,11 +70,8 @@ def coarsen_partitions_of(table: str, safety: Safety, as_of: datetime) -> Coarse
 
 def retention_run_name() -> str:
     """Name a run of enforce_retention: a glance at the list shows what was real, and as of when where that was asked."""
-    parameters: dict[str, Any] = flow_run.parameters or {}
-    safety: Any = parameters.get("safety")
-    apply = safety.get("apply") if isinstance(safety, dict) else getattr(safety, "apply", False)
-    day = f" {str(parameters['as_of'])[:10]}" if parameters.get("as_of") else ""
-    return f"{'APPLY' if apply else 'plan'} retention {parameters.get('table') or 'every table'}{day}"
+    as_of = (flow_run.parameters or {}).get("as_of")
+    return run_name("retention", "table", "every table")() + (f" {str(as_of)[:10]}" if as_of else "")
 
 
 @task(task_run_name="enforce retention {table}", cache_policy=NO_CACHE, **RETRY)
