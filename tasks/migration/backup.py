@@ -21,11 +21,9 @@ from tasks.core.connect import Connection, Kind, open_connection, transaction
 from tasks.core.ledger import Run, unit
 from tasks.core.sqlfiles import compose, fetch, fetch_one, run
 from tasks.migration.registry import Registered, Source
-from tasks.partitions.archive import remove_local, require_detached, send
+from tasks.partitions.archive import publish_verified, remove_local, require_detached, send
 from tasks.partitions.archive_file import (
     Job,
-    compose_manifest,
-    publish,
     readable_errors,
     require_space,
     stream_settings,
@@ -81,16 +79,6 @@ class _Standing:
         return None
 
 
-@dataclass(frozen=True)
-class _Written:
-    """A file that is still to be proven, and the snapshot that it was read in."""
-
-    job: Job
-    written: Any
-    snapshot_at: datetime
-    as_of: datetime
-
-
 def back_up(started: Run, migration: Registered, as_of: datetime, on_progress: OnProgress | None = None) -> list[Backup]:
     """Archive and verify each legacy table that has no archive of this migration; returns those made now.
 
@@ -127,17 +115,19 @@ def _back_up(started: Run, migration: Registered, source: Source, earlier: int, 
         limit = OBJECT_BYTES if is_uploaded(job.archive) else None
         with parquet_module().session(stream_uri(), settings) as stream:
             written = write_files(job, as_of, stream, limit)
-    done = _Written(job, written, exported["snapshot_at"], as_of)
+    made = Backup(str(job.relation), job.figures.rows, job.figures.content_hash, job.archive, exported["snapshot_at"])
+    facts = {**vars(made), "migration": migration.name, "relation_oid": job.oid, "run_id": started.id}
     proven = is_proven([file.path for file in written.files], job.fields, job.figures)
-    if not is_uploaded(job.archive):
-        with unit(started, group=migration.subject) as conn:
-            return _record(conn, started, migration, done, _prove(conn, done, proven=proven))
     with unit(started, group=migration.subject) as conn:
-        manifest = _prove(conn, done, proven=proven)
-    send(started, job, json.loads(manifest), group=migration.subject)
+        manifest = publish_verified(conn, job, written, as_of, proven=proven)
+        if not is_uploaded(job.archive):
+            run(conn, "migration/insert_backup", **facts, manifest=manifest)
+            return made
+    content = json.loads(manifest)
+    send(started, job, content, group=migration.subject)
     with unit(started, group=migration.subject) as conn:
-        made = _record(conn, started, migration, done, manifest)
-    remove_local(job, json.loads(manifest))
+        run(conn, "migration/insert_backup", **facts, manifest=manifest)
+    remove_local(job, content)
     return made
 
 
@@ -169,24 +159,6 @@ def _path_of(migration: str, source: Source, earlier: int) -> Path:
     """Beside the archives of retention: `<root>/backup of <migration>/<schema>.<table>/part-<number>.parquet`."""
     names = [quote(name, safe=" ") for name in (f"backup of {migration}", str(source.relation))]
     return archive_directory().absolute().joinpath(*names, f"part-{earlier}.parquet")
-
-
-def _prove(conn: Connection, done: _Written, *, proven: bool) -> str:
-    """Load the files and compare where that is left to do, and only then give them their names; returns the manifest."""
-    job = done.job
-    if not proven:
-        verify_files(conn, job.relation, [file.path for file in done.written.files], job.fields, job.figures)
-    manifest = compose_manifest(conn, job, done.written, done.as_of)
-    publish(job, done.written, manifest)
-    return manifest
-
-
-def _record(conn: Connection, started: Run, migration: Registered, done: _Written, manifest: str) -> Backup:
-    job, figures = done.job, done.job.figures
-    made = Backup(str(job.relation), figures.rows, figures.content_hash, job.archive, done.snapshot_at)
-    facts = {"migration": migration.name, "relation_oid": job.oid, "run_id": started.id, "manifest": manifest}
-    run(conn, "migration/insert_backup", **vars(made), **facts)
-    return made
 
 
 def try_backups(started: Run, migration: Registered) -> tuple[str, ...]:

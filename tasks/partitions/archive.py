@@ -197,17 +197,25 @@ def _prove(started: Run, job: Job, written: Any, as_of: datetime) -> Mapping[str
 
     Returns the manifest.
     """
-    paths = [file.path for file in written.files]
-    proven = is_proven(paths, job.fields, job.figures)
+    proven = is_proven([file.path for file in written.files], job.fields, job.figures)
     with unit(started) as conn:
         _require_archiving(conn, job)
-        if not proven:
-            verify_files(conn, job.relation, paths, job.fields, job.figures)
-        manifest = compose_manifest(conn, job, written, as_of)
-        publish(job, written, manifest)
+        manifest = publish_verified(conn, job, written, as_of, proven=proven)
         if not is_uploaded(job.archive):
             run(conn, "partitions/record_archived", id=job.number, manifest=manifest, as_of=as_of)
     return json.loads(manifest)
+
+
+def publish_verified(conn: Connection, job: Job, written: Any, as_of: datetime, *, proven: bool) -> str:
+    """Load the files and compare where they have not proven themselves, and only then name them; returns the manifest.
+
+    Raises ArchiveMismatch. Locks: ACCESS SHARE on the table, where the files are loaded.
+    """
+    if not proven:
+        verify_files(conn, job.relation, [file.path for file in written.files], job.fields, job.figures)
+    manifest = compose_manifest(conn, job, written, as_of)
+    publish(job, written, manifest)
+    return manifest
 
 
 def _require_archiving(conn: Connection, job: Job) -> None:

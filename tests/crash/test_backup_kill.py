@@ -47,7 +47,7 @@ with runtime():
     make()
 """
 #: Where the process dies, and how many archives are recorded then.
-POINTS = [("_back_up", "before", 1), ("write_files", "after", 1), ("publish", "after", 1), ("_back_up", "after", 2)]
+POINTS = [("_back_up", "before", 1), ("write_files", "after", 1), ("publish_verified", "after", 1), ("_back_up", "after", 2)]
 
 
 def make() -> list[Backup]:
