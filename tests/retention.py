@@ -5,11 +5,13 @@ Keep out: expectations, and anything that one test alone needs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 from psycopg import sql
 
 from tasks.core.declaration import Declaration
@@ -34,6 +36,15 @@ create table app.readings (
 """
 #: Five partitions are due as of AS_OF, the newest of them ends exactly KEEP before it.
 DAYS = range(-15, 3)
+
+
+def make_empty(make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """Return a database without tables, in force for this process; archives go below `tmp_path`, and days to come are allowed."""
+    made = make_database(sets=())
+    settings = {"DATABASE_URL": made, "MAINTENANCE_ARCHIVE": str(tmp_path / "archive"), "MAINTENANCE_ALLOW_FUTURE": "1"}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    return made
 
 
 def declare(**retention: Any) -> Declaration:

@@ -32,7 +32,7 @@ from tasks.partitions.archive_proof import ArchiveMismatch, ArchiveUnavailable, 
 from tasks.partitions.figures import list_columns, read_figures
 from tasks.partitions.retire import RetentionResult, retire
 from tasks.partitions.uploads import archive_directory
-from tests.retention import AS_OF, DAY, GRACE, TABLE, apply, declare, make_table, name_of, states
+from tests.retention import AS_OF, DAY, GRACE, TABLE, apply, declare, make_empty, make_table, name_of, states
 
 DUE = range(-15, -10)
 OLD = "2001-02-03 04:05:06.789012+00"
@@ -40,11 +40,7 @@ OLD = "2001-02-03 04:05:06.789012+00"
 
 @pytest.fixture
 def dsn(make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    made = make_database(sets=())
-    monkeypatch.setenv("DATABASE_URL", made)
-    monkeypatch.setenv("MAINTENANCE_ARCHIVE", str(tmp_path / "archive"))
-    monkeypatch.setenv("MAINTENANCE_ALLOW_FUTURE", "1")
-    return made
+    return make_empty(make_database, monkeypatch, tmp_path)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from tasks.partitions.archive_proof import ArchiveMismatch, is_proven
 from tasks.partitions.figures import Figures, joined, list_columns, read_figures
 from tasks.partitions.row_hash import PADDING, hash_int4, hash_int8, hash_values
 from tests.database.test_archive import TYPES, TYPES_SCHEMA, make_types, retire_types
-from tests.retention import apply, make_table, name_of
+from tests.retention import apply, make_empty, make_table, name_of
 
 #: Loaded instead: types that are not the server's own, and times that Parquet's readers cannot hold.
 LOADED = {"types.pair", "types.score"}
@@ -41,12 +41,8 @@ def proven_values() -> dict[str, list[str]]:
 
 @pytest.fixture
 def dsn(make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    made = make_database(sets=())
-    monkeypatch.setenv("DATABASE_URL", made)
-    monkeypatch.setenv("MAINTENANCE_ARCHIVE", str(tmp_path / "archive"))
-    monkeypatch.setenv("MAINTENANCE_ALLOW_FUTURE", "1")
     monkeypatch.setattr(parquet, "BATCH_ROWS", 50)
-    return made
+    return make_empty(make_database, monkeypatch, tmp_path)
 
 
 @pytest.fixture

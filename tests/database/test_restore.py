@@ -21,7 +21,7 @@ from tasks.partitions.restore import Restored, restore
 from tasks.partitions.restored_file import RestoreRefused
 from tasks.partitions.retire import retire
 from tests.database.test_archive import TYPES, make_types, types_declared
-from tests.retention import AS_OF, DAY, GRACE, TABLE, apply, attached, declare, make_table, name_of, names, states
+from tests.retention import AS_OF, DAY, GRACE, TABLE, apply, attached, declare, make_empty, make_table, name_of, names, states
 
 LATER = AS_OF + GRACE + DAY
 OLDEST = name_of(-15)
@@ -29,11 +29,7 @@ OLDEST = name_of(-15)
 
 @pytest.fixture
 def dsn(make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    made = make_database(sets=())
-    monkeypatch.setenv("DATABASE_URL", made)
-    monkeypatch.setenv("MAINTENANCE_ARCHIVE", str(tmp_path / "archive"))
-    monkeypatch.setenv("MAINTENANCE_ALLOW_FUTURE", "1")
-    return made
+    return make_empty(make_database, monkeypatch, tmp_path)
 
 
 @pytest.fixture

@@ -38,6 +38,7 @@ from tests.retention import (
     apply,
     attached,
     declare,
+    make_empty,
     make_table,
     name_of,
     names,
@@ -52,11 +53,7 @@ LATER = AS_OF + GRACE + DAY
 
 @pytest.fixture
 def dsn(make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    made = make_database(sets=())
-    monkeypatch.setenv("DATABASE_URL", made)
-    monkeypatch.setenv("MAINTENANCE_ARCHIVE", str(tmp_path / "archive"))
-    monkeypatch.setenv("MAINTENANCE_ALLOW_FUTURE", "1")
-    return made
+    return make_empty(make_database, monkeypatch, tmp_path)
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ from tasks.partitions.restore import Restored, restore
 from tasks.partitions.restored_file import RestoreRefused
 from tasks.partitions.uploads import ArchiveTaken, UploadMismatch, address_of, archive_directory
 from tests import storage_double as double
-from tests.retention import AS_OF, DAY, GRACE, TABLE, apply, attached, declare, make_table, name_of, states
+from tests.retention import AS_OF, DAY, GRACE, TABLE, apply, attached, declare, make_empty, make_table, name_of, states
 from tests.storage_double import StorageDouble
 from tests.storage_real import storage
 
@@ -57,11 +57,7 @@ FOOTER = 4096
 
 @pytest.fixture
 def dsn(make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    made = make_database(sets=())
-    monkeypatch.setenv("DATABASE_URL", made)
-    monkeypatch.setenv("MAINTENANCE_ARCHIVE", str(tmp_path / "archive"))
-    monkeypatch.setenv("MAINTENANCE_ALLOW_FUTURE", "1")
-    return made
+    return make_empty(make_database, monkeypatch, tmp_path)
 
 
 @pytest.fixture
