@@ -1,7 +1,8 @@
 """`make bench-memory`: each flow again and again in one process of its own; the memory must stay where it is (N8).
 
 RUNS (200) and FLOWS (all, or names with commas) come from the environment. Prints one table: peak and growth by flow, and
-writes build/bench/memory.json. A flow that refuses in the state it finds counts too: an error must not cost memory either.
+writes build/bench/memory.json. A flow that refuses in the state it finds counts too: an error must not cost memory either; the
+table says which. Retention and restoring have something to do in every run: what a run did is taken back before the next one.
 
 The rule: growth is the median of the slopes between any two of the looks at the resident memory in the second half of the
 runs (Theil and Sen), so that caches may fill before and no single step decides. The slope that is held against MOST_MB is
@@ -16,7 +17,7 @@ import importlib
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import combinations
@@ -33,7 +34,13 @@ from tasks.core.connect import database_now, runtime
 from tasks.core.declaration import read_declaration
 from tasks.core.embedded import DATA, Watchdog, own_directory, remove, watchdog
 from tasks.core.migrations import apply
+from tasks.core.parameters import Safety
+from tasks.core.progress import ignore
+from tasks.core.settings import database_url
 from tasks.partitions.create import ensure_partitions
+from tasks.partitions.restore import restore
+from tasks.partitions.retire import retire
+from tests import retention
 from tests.bench.common import Figure, Goal, judged, peak_memory, print_table, say, write_json
 from tests.bench.common import in_process as run_child
 from tests.declarations import SECOND_MIGRATION, make_bills, make_second
@@ -46,14 +53,18 @@ MAINTAINER, PASSWORD = "maintainer", "only-here"
 MOST_MB = 0.5
 #: How often a look at the memory is taken, whatever the number of runs.
 LOOKS = 40
-#: Flow → its database and parameters; `bills` is the second declaration with a migration under way.
+#: Fewer runs give no slope.
+FEWEST = 6
+#: The partition that is removed and brought back, run by run.
+OLDEST = retention.name_of(min(retention.DAYS))
+#: Flow → its database and parameters; `bills` is the second declaration with a migration under way, `readings` a table of days.
 CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "apply_migrations": ("shipped", {}),
     "create_partitions": ("shipped", {}),
-    "enforce_retention": ("shipped", {}),
+    "enforce_retention": ("readings", {"safety": Safety(apply=True, at_most=1)}),
     "coarsen_partitions": ("shipped", {}),
     "rebuild_indexes": ("shipped", {}),
-    "restore_partition": ("shipped", {"table": "unified.event_metric_events", "partition": "no_such"}),
+    "restore_partition": ("readings", {"table": retention.TABLE, "partition": OLDEST}),
     "refresh_matviews": ("shipped", {"force": True}),
     "repair_metadata": ("shipped", {}),
     "expire_sessions": ("shipped", {}),
@@ -66,6 +77,25 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "roll_back": ("bills", {"migration": "bills"}),
     "retire_legacy": ("bills", {"migration": "bills"}),
 }
+
+
+def _bring_back() -> None:
+    """Put the oldest partition back where retention took it, free to be taken again."""
+    with runtime(), psycopg.connect(database_url(), autocommit=True) as conn:
+        if OLDEST not in retention.attached(conn):
+            restore(retention.TABLE, OLDEST, read_declaration(), database_now())
+        conn.execute("delete from maintenance.hold")
+
+
+def _take_out() -> None:
+    """Let retention take the oldest partition out, and archive it."""
+    with runtime(), psycopg.connect(database_url(), autocommit=True) as conn:
+        conn.execute("delete from maintenance.hold")
+        retire(retention.TABLE, read_declaration(), Safety(apply=True, at_most=1), database_now())
+
+
+#: What makes a run have something to do.
+BEFORE: Mapping[str, Callable[[], None]] = {"enforce_retention": _bring_back, "restore_partition": _take_out}
 
 
 @dataclass(frozen=True)
@@ -110,7 +140,7 @@ def measure(held: Watchdog, output: Path, names: Sequence[str], runs: int = RUNS
         statements.run(admin, "stage/create_maintainer", role=MAINTAINER, password=PASSWORD)
         statements.run(admin, "legacy/roles")
         admin.execute("create role service_member nologin")
-        environments = {kind: _database(admin, server.dsn, kind, output) for kind in ("shipped", "bills")}
+        environments = {kind: _database(admin, server.dsn, kind, output) for kind in ("shipped", "bills", "readings")}
     api = {"PREFECT_API_URL": held.start_prefect(), "PREFECT_LOGGING_LEVEL": "CRITICAL"}
     if any(CASES[name][0] == "bills" for name in names):
         _course("backfill", {**environments["bills"], **api}, 1, 0)  # what the other flows of a migration go on from
@@ -123,14 +153,21 @@ def _database(admin: psycopg.Connection[Any], dsn: str, kind: str, output: Path)
     environment = {"DATABASE_URL": own, "MAINTENANCE_OUTPUT": str(output)}
     with _set(environment):
         apply(("event_store",) if kind == "shipped" else ())
+    if kind == "readings":
+        retention.make_table(own)
+        declared = output / "readings.yaml"
+        declared.parent.mkdir(parents=True, exist_ok=True)
+        declared.write_text(retention.declare().model_dump_json(exclude_unset=True), encoding="utf-8")
+        environment["MAINTENANCE_FILE"] = str(declared)
     if kind == "bills":
         make_second(own)
         make_bills(own)
         with closing(psycopg.connect(own, autocommit=True)) as conn:
             conn.execute("revoke all on accounts.invoices from authenticated, service_role")
         environment["MAINTENANCE_FILE"] = str(SECOND_MIGRATION)
-        with _set(environment), runtime():
-            ensure_partitions("accounts.invoices", read_declaration(), database_now())
+    with _set(environment), runtime():
+        for table in read_declaration().tables:
+            ensure_partitions(table, read_declaration(), database_now())
     return environment
 
 
@@ -172,6 +209,7 @@ def repeat(name: str, runs: int, leak: int = 0) -> None:
     resident, failed, said, kept = list[tuple[int, int]](), 0, "", list[bytes]()
     for number in range(1, runs + 1):
         kept.append(b"x" * leak)
+        BEFORE.get(name, ignore)()
         try:
             flow(**CASES[name][1])
         except Exception as error:  # noqa: BLE001 (counted and told; a flow may refuse in the state it finds)
@@ -191,6 +229,9 @@ def _resident() -> int:
 def main(directory: Path = DATA / "bench") -> int:
     """Measure on servers of our own below `directory`, which is removed afterwards."""
     console = Console(soft_wrap=True, highlight=False)
+    if RUNS < FEWEST:
+        console.print(f"RUNS is {RUNS}: fewer than {FEWEST} runs show no slope")
+        return 2
     names = [name for name in CASES if name in (os.environ.get("FLOWS") or ",".join(CASES)).split(",")]
     directory.mkdir(parents=True, exist_ok=True)
     own = own_directory(directory)
