@@ -1,5 +1,6 @@
 -- Every partition with its bounds and whether it is as the parent asks: attached, owned, closed, indexed, without a gap before
--- it. A gap that retention made, or whose partition the backfill has registered and not finished, is none.
+-- it. A gap that retention made, or whose partition the backfill has registered and not finished, is none; nor is one of a
+-- table (a migration knows none of these) that is wholly past its retention: creation never fills it.
 -- params: declared
 with d as (
     select maintenance.declared_relation(%(declared)s::jsonb -> 'target') as target_oid, %(declared)s::jsonb as facts
@@ -20,6 +21,13 @@ excused as (
     select u.lower, u.upper
     from maintenance.unit as u
     where u.target = (select d.facts -> 'target' ->> 'relation' from d) and u.kind = 'aside' and u.state <> 'done'
+    union all
+    select
+        '-infinity' as lower,
+        (d.facts ->> 'as_of')::timestamptz
+        - make_interval(secs => (d.facts -> 'target' ->> 'keep_s')::double precision) as upper
+    from d
+    where d.facts ->> 'migration' is null and d.facts -> 'target' ->> 'keep_s' is not null
 ),
 
 gaps as (

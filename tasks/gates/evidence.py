@@ -191,7 +191,13 @@ def _migration(migration: Migration) -> dict[str, Any]:
 def _table(name: str, declaration: Declaration) -> dict[str, Any]:
     """Return the facts of a table, and of the migration that decides who may use it."""
     table = declaration.table(name)
-    target = {**_relation(name), "by": table.partitioning.by, "ahead_s": table.partitioning.ahead.total_seconds()}
+    keep_s = table.retention.keep.total_seconds() if table.retention else None
+    target = {
+        **_relation(name),
+        "by": table.partitioning.by,
+        "ahead_s": table.partitioning.ahead.total_seconds(),
+        "keep_s": keep_s,
+    }
     indexes = [{"name": index, "build": policy.build} for index, policy in table.indexes.items()]
     owner = next((m for m in declaration.migrations.items() if m[1].target == name), None)
     grants = [

@@ -14,7 +14,7 @@ import psycopg.conninfo
 import pytest
 
 from tasks.core.connect import Kind, transaction
-from tasks.core.declaration import Index
+from tasks.core.declaration import Declaration, Index
 from tasks.core.errors import NotDeclared, Unfinished
 from tasks.core.flowruns import each
 from tasks.core.sqlfiles import ROOT, InvalidSqlFile, parse
@@ -448,6 +448,26 @@ def test_a_gap_that_retention_made_is_none(copied: Copied) -> None:
         TABLE, name, lower, upper,
     )  # fmt: skip
     assert judge(TABLE, "schema", copied.declaration).lets_pass
+
+
+def test_a_gap_of_a_table_that_is_wholly_past_its_retention_is_none(copied: Copied) -> None:
+    bounds = (
+        "select lower, upper, schema || '.' || name from maintenance.partition where parent_oid = %s::regclass order by lower"
+    )
+    _, (lower, upper, name), *_ = copied.execute(bounds, TABLE)
+    copied.execute(f"alter table {TABLE} detach partition {name}")
+    ((age,),) = copied.execute("select now() - %s::timestamptz", upper)
+
+    def keeping(keep: timedelta) -> Declaration:
+        table = copied.declaration.tables[TABLE]
+        assert table.retention
+        retention = table.retention.model_copy(update={"keep": keep})
+        return copied.declaration.model_copy(update={"tables": {TABLE: table.model_copy(update={"retention": retention})}})
+
+    assert judge(TABLE, "schema", keeping(age - timedelta(hours=1))).lets_pass
+    assert judge(TABLE, "schema", keeping(age + timedelta(hours=1))).status == "BLOCKED"
+    verdict = judge(NAME, "integrity", keeping(age - timedelta(hours=1)))
+    assert f"gap_from={lower:%Y-%m-%d}" in "".join(verdict.reasons), "a migration brings every row, however old"
 
 
 def test_a_materialized_view_granted_to_an_api_role_is_blocked(copied: Copied) -> None:
