@@ -22,6 +22,7 @@ from rich.table import Table
 from tasks.core.declaration import read_declaration
 from tasks.core.errors import MaintenanceError
 from tasks.core.settings import database_url
+from tasks.core.shown import shown
 
 FOLDER = Path(__file__).resolve().parent
 #: What is no flow, since a person gives it at a terminal: where it stands, and what it does.
@@ -121,16 +122,20 @@ def _reason(error: CycloptsError) -> str:
 
 
 def _print_result(result: Any) -> None:
-    """Print what a flow returned; what was put off or waits as the sentence that says so."""
-    console = Console(soft_wrap=True)
-    for item in result if isinstance(result, list) else [result]:
-        match getattr(item, "outcome", None):
-            case "deferred":
-                console.print(f"deferred: {item.subject}: {item.reason}", markup=False, highlight=False)
-            case "waiting":
-                console.print(item.message, markup=False, highlight=False)
-            case _:
-                console.print(item)
+    """Print what a flow returned, a YAML document each; what was put off or waits as the sentence that says so."""
+    items: list[Any] = result if isinstance(result, list) else [result]
+    between = "" if all(isinstance(item, str) for item in items) else "---\n"
+    sys.stdout.write(between.join(f"{_text(item)}\n" for item in items))
+
+
+def _text(item: Any) -> str:
+    match getattr(item, "outcome", None):
+        case "deferred":
+            return f"deferred: {item.subject}: {item.reason}"
+        case "waiting":
+            return str(item.message)
+        case _:
+            return item if isinstance(item, str) else shown(item).rstrip("\n")
 
 
 def _plain(function: Any) -> Any:

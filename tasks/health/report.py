@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -41,10 +41,10 @@ class HealthSummary:
     """Facts and findings of one moment; `findings` with the worst first, `since` by rule and object where it was known before."""
 
     as_of: datetime
-    facts: tuple[Facts, ...]
+    facts: tuple[Facts, ...] = field(repr=False)
     findings: tuple[Finding, ...]
-    trend: tuple[dict[str, Any], ...] = ()
-    since: Mapping[tuple[str, str], datetime] | None = None
+    trend: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+    since: Mapping[tuple[str, str], datetime] | None = field(default=None, repr=False)
 
     @property
     def critical(self) -> tuple[Finding, ...]:

@@ -94,11 +94,11 @@ class DetachedEarly(Permanent):
 
 @dataclass(frozen=True)
 class RetentionResult:
-    """What a run did to one table, or would do; `lines` is the plan as it was shown."""
+    """What a run did to one table, or would do; `plan` is its text as it was shown."""
 
     table: str
     applied: bool
-    lines: tuple[str, ...]
+    plan: str
     detached: tuple[str, ...] = ()
     archived: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
@@ -196,7 +196,7 @@ def _only_plan(table: Relation, declared: DeclaredTable, policy: Policy, as_of: 
     plan = plan_retention(str(table), seen.candidates, policy, seen.holds, as_of)
     text = text_of(plan, statements_of(plan, seen)) + _refusal(plan, seen, declared)
     on_plan(plan, text)
-    return RetentionResult(str(table), applied=False, lines=tuple(text.split("\n")), debt=plan.debt)
+    return RetentionResult(str(table), applied=False, plan=text, debt=plan.debt)
 
 
 def _observe(conn: Connection, table: Relation, declared: DeclaredTable, as_of: datetime) -> Observed:
@@ -426,7 +426,7 @@ def _result(work: _Work, last: RetentionPlan) -> RetentionResult:
     return RetentionResult(
         table=str(work.table),
         applied=True,
-        lines=tuple(work.text.split("\n")),
+        plan=work.text,
         detached=tuple(work.detached),
         archived=tuple(one.partition for one in work.archived),
         dropped=tuple(work.dropped),

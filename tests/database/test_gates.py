@@ -456,7 +456,8 @@ def test_a_gap_of_a_table_that_is_wholly_past_its_retention_is_none(copied: Copi
     )
     _, (lower, upper, name), *_ = copied.execute(bounds, TABLE)
     copied.execute(f"alter table {TABLE} detach partition {name}")
-    ((age,),) = copied.execute("select now() - %s::timestamptz", upper)
+    ((seconds,),) = copied.execute("select extract(epoch from now() - %s::timestamptz)::bigint", upper)
+    age = timedelta(seconds=int(str(seconds)))
 
     def keeping(keep: timedelta) -> Declaration:
         table = copied.declaration.tables[TABLE]

@@ -61,7 +61,7 @@ def test_a_run_by_hand_publishes_its_plan_and_changes_nothing(conn: psycopg.Conn
     assert len(attached(conn)) == 17
     assert newest(prefect_api, "flow")[0]["name"] == "plan retention every table"
     artifact = httpx.get(f"{prefect_api}/artifacts/enforce-retention-plan/latest").json()
-    assert artifact["data"] == "\n".join(result.lines)
+    assert artifact["data"] == result.plan
     assert f"| detach | {name_of(-13)} |" in artifact["data"]
 
 
