@@ -22,7 +22,7 @@ from tasks.partitions.archive_proof import ArchiveMismatch, is_proven
 from tasks.partitions.figures import Figures, joined, list_columns, read_figures
 from tasks.partitions.row_hash import PADDING, hash_int4, hash_int8, hash_values
 from tests.database.test_archive import TYPES, TYPES_SCHEMA, make_types, retire_types
-from tests.retention import apply, make_empty, make_table, name_of
+from tests.retention import TABLE, apply, make_empty, make_table, name_of
 
 #: Loaded instead: types that are not the server's own, and times that Parquet's readers cannot hold.
 LOADED = {"types.pair", "types.score"}
@@ -232,7 +232,7 @@ def test_the_sign_of_a_number_is_part_of_its_hash(dsn: str, monkeypatch: pytest.
         return done
 
     with psycopg.connect(dsn, autocommit=True) as conn:
-        conn.execute(f"insert into {name_of(-15)} (at, sensor, value) select min(at), 'low', -1000 from {name_of(-15)}")
+        conn.execute(f"insert into {TABLE} (at, sensor, value) select min(at), 'low', -1000 from {name_of(-15)}")
     monkeypatch.setattr(parquet, "write", write_and_turn)
     with pytest.raises(ArchiveMismatch, match="column value"):
         apply(at_most=1)
