@@ -1,4 +1,8 @@
--- Stream a detached partition in order of its key.
+-- Stream a detached partition in order of its key: its rows are sorted as they are stored, and only then written out as text.
 -- identifiers: partition, key
 -- fragments: columns
-select {columns} from {partition} as r order by r.{key}
+select {columns} from (
+    select * from {partition} as p
+    order by p.{key}
+    offset 0
+) as r

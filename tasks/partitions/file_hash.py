@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tasks.partitions.parquet import Field, read_batches
+from tasks.partitions.parquet import Field, read_batches, repeating_texts
 from tasks.partitions.row_hash import PADDING, Hashes, add_column, hash_int4, hash_int8, hash_values, total
 
 compute: Any = importlib.import_module("pyarrow.compute")
@@ -34,7 +34,7 @@ def content_of(paths: Iterable[Path], fields: Sequence[Field]) -> tuple[int, str
     """
     rows = content = 0
     for path in paths:
-        for batch in read_batches(path, fields):
+        for batch in read_batches(path, fields, repeating_texts(path)):
             rows += len(batch)
             content += _content(batch, fields)
     return rows, str(content)
@@ -59,6 +59,8 @@ def _valid(column: Any) -> Any:
 def _hashed(column: Any, field: Field) -> Hashes:
     """Hash a column as the server does its type; anything that is in the file otherwise than expected is refused."""
     stored = column.storage if isinstance(column.type, pa.BaseExtensionType) else column
+    if pa.types.is_dictionary(stored.type):
+        return _of_dictionary(stored, _hashed(stored.dictionary, field))
     wanted = {"timestamp with time zone": pa.timestamp("us", "UTC"), "timestamp without time zone": pa.timestamp("us")}
     kind = field.column.kind
     if kind == "time" and field.column.type.startswith("time") and stored.type != wanted[_plain(field.column.type)]:
@@ -67,6 +69,11 @@ def _hashed(column: Any, field: Field) -> Hashes:
     if hash_one is None:
         raise NotHashed(f"{field.name} is {stored.type}")
     return hash_one(_trimmed(stored) if field.column.type.startswith(("character(", "bpchar")) else stored)
+
+
+def _of_dictionary(column: Any, hashes: Hashes) -> Hashes:
+    """Give each row the hash of its value, where each value was hashed once; where one is null stands anything."""
+    return np.append(hashes, np.uint64(0))[column.indices.fill_null(len(hashes)).to_numpy(zero_copy_only=False)]
 
 
 def _plain(kind: str) -> str:

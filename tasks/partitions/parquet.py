@@ -11,7 +11,7 @@ import ctypes
 import importlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -35,7 +35,10 @@ BATCH_ROWS = 16_384
 STREAM_BYTES = 2 << 20
 #: Level 1 takes half of the time of level 3, and less room too where nothing tries a dictionary on what is different in each row.
 COMPRESSION: Mapping[str, Any] = MappingProxyType({"compression": "zstd", "compression_level": 1})
-REPEATING = frozenset({"text", "int", "bool"})
+#: A dictionary is kept of what repeats: numbers, and text of which at most so many in a hundred are different in the first batch.
+REPEATING, MOST_DIFFERENT = frozenset({"int", "bool"}), 10
+#: What PostgreSQL orders otherwise than Parquet orders its text: there smallest and largest would say nothing.
+UNORDERED = frozenset({"numeric", "other"})
 #: Made when Arrow starts, so that no type checker knows them by name.
 compute: Any = importlib.import_module("pyarrow.compute")
 
@@ -109,7 +112,7 @@ def write(
             cursor.execute(query)
             reader = cursor.fetch_record_batch()
             schema = _schema(reader.schema, fields, facts)
-            rows = _write_files(reader, schema, path, limit, [f.name for f in fields if f.column.kind in REPEATING])
+            rows = _write_files(reader, schema, path, limit, fields)
     except adbc.Error as error:
         raise ConnectionError(str(error).split("\n", 1)[0]) from error
     first, *more = [_written(piece_of(path, number), count) for number, count in enumerate(rows)]
@@ -137,11 +140,11 @@ def _metadata(field: Field) -> dict[str, str]:
     return {"postgresql_type": field.column.type, **companion}
 
 
-def _write_files(reader: Any, schema: Any, path: Path, limit: int | None, repeating: list[str]) -> list[int]:
+def _write_files(reader: Any, schema: Any, path: Path, limit: int | None, fields: Sequence[Field]) -> list[int]:
     """Write file after file until nothing is left; returns the rows of each, one empty file where there is none."""
-    encoding: Any = {**COMPRESSION, "use_dictionary": repeating}
     groups = _groups(reader, limit)
     group = next(groups, None)
+    encoding = _encoding(group[0] if group else None, fields)
     counts: list[int] = []
     while group is not None or not counts:
         rows = 0
@@ -154,6 +157,17 @@ def _write_files(reader: Any, schema: Any, path: Path, limit: int | None, repeat
                 group = next(groups, None)
         counts.append(rows)
     return counts
+
+
+def _encoding(sample: Any, fields: Sequence[Field]) -> dict[str, Any]:
+    """Say how to write each column; `sample` is the first batch, None where no row is."""
+    repeating = [f.name for i, f in enumerate(fields) if f.column.kind in REPEATING or (sample and _repeats(sample.column(i)))]
+    ordered = [field.name for field in fields if field.column.kind not in UNORDERED]
+    return {**COMPRESSION, "use_dictionary": repeating, "write_statistics": ordered}
+
+
+def _repeats(column: Any) -> bool:
+    return pa.types.is_string(column.type) and compute.count_distinct(column).as_py() * 100 <= len(column) * MOST_DIFFERENT
 
 
 def _fits(written: int, group: Sequence[Any], limit: int | None) -> bool:
@@ -204,17 +218,24 @@ def read_as_csv(path: Path, fields: Sequence[Field], without: frozenset[str] = f
         yield sink.getvalue()
 
 
-def read_batches(path: Path, fields: Sequence[Field]) -> Iterator[Any]:
+def read_batches(path: Path, fields: Sequence[Field], dictionaries: Iterable[str] = ()) -> Iterator[Any]:
     """Yield a file's rows, group by group: one reader over all of them keeps what it has read.
 
-    Raises ArrowInvalid, a ValueError, where its columns are others than `fields`.
+    Columns named by `dictionaries` come as a dictionary and indices into it. Raises ArrowInvalid, a ValueError, where its columns are others than `fields`.
     """
-    with pq.ParquetFile(path, pre_buffer=False) as file:
+    with pq.ParquetFile(path, pre_buffer=False, read_dictionary=[*dictionaries]) as file:
         if file.schema_arrow.names != [field.name for field in fields]:
             reason = f"its columns are {', '.join(file.schema_arrow.names)}"
             raise pa.ArrowInvalid(reason)
         for group in range(file.num_row_groups):
             yield from file.iter_batches(BATCH_ROWS, row_groups=[group])
+
+
+def repeating_texts(path: Path) -> list[str]:
+    """Return the columns of text that the file itself holds as a dictionary."""
+    found = pq.read_metadata(path)
+    columns = [found.row_group(0).column(place) for place in range(found.num_columns)] if found.num_row_groups else []
+    return [c.path_in_schema for c in columns if c.physical_type == "BYTE_ARRAY" and "RLE_DICTIONARY" in c.encodings]
 
 
 def _text(batch: Any, place: int, companion: int | None) -> Any:
