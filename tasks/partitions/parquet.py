@@ -29,13 +29,13 @@ from tasks.partitions.figures import Column
 from tasks.partitions.uploads import sha256_of
 
 #: A row group ends at whichever comes first; readers skip whole groups by their time.
-GROUP_ROWS, GROUP_BYTES = 131_072, 64 << 20
+GROUP_ROWS, GROUP_BYTES = 131_072, 32 << 20
 BATCH_ROWS = 16_384
 #: What the driver puts in a batch; four times as much no longer fits a processor's cache.
 STREAM_BYTES = 2 << 20
 #: Level 1 takes half of the time of level 3, and less room too where nothing tries a dictionary on what is different in each row.
 COMPRESSION: Mapping[str, Any] = MappingProxyType({"compression": "zstd", "compression_level": 1})
-#: A dictionary is kept of what repeats: numbers, and text of which at most so many in a hundred are different in the first batch.
+#: A dictionary is kept of what repeats: numbers, and text of which at most so many in a hundred are different in the first rows.
 REPEATING, MOST_DIFFERENT = frozenset({"int", "bool"}), 10
 #: What PostgreSQL orders otherwise than Parquet orders its text: there smallest and largest would say nothing.
 UNORDERED = frozenset({"numeric", "other"})
@@ -144,7 +144,7 @@ def _write_files(reader: Any, schema: Any, path: Path, limit: int | None, fields
     """Write file after file until nothing is left; returns the rows of each, one empty file where there is none."""
     groups = _groups(reader, limit)
     group = next(groups, None)
-    encoding = _encoding(group[0] if group else None, fields)
+    encoding = _encoding(pa.Table.from_batches(group or [], reader.schema).slice(length=BATCH_ROWS), fields)
     counts: list[int] = []
     while group is not None or not counts:
         rows = 0
@@ -160,8 +160,8 @@ def _write_files(reader: Any, schema: Any, path: Path, limit: int | None, fields
 
 
 def _encoding(sample: Any, fields: Sequence[Field]) -> dict[str, Any]:
-    """Say how to write each column; `sample` is the first batch, None where no row is."""
-    repeating = [f.name for i, f in enumerate(fields) if f.column.kind in REPEATING or (sample and _repeats(sample.column(i)))]
+    """Say how to write each column, by the first rows."""
+    repeating = [f.name for i, f in enumerate(fields) if f.column.kind in REPEATING or _repeats(sample.column(i))]
     ordered = [field.name for field in fields if field.column.kind not in UNORDERED]
     return {**COMPRESSION, "use_dictionary": repeating, "write_statistics": ordered}
 
@@ -177,13 +177,14 @@ def _fits(written: int, group: Sequence[Any], limit: int | None) -> bool:
 
 def _groups(reader: Any, limit: int | None) -> Iterator[list[Any]]:
     most_bytes = GROUP_BYTES if limit is None else limit // 3
-    held: list[Any] = []
+    held, rows, size = list[Any](), 0, 0
     for whole in reader:
         for batch in [whole] if limit is None else _halved(whole, most_bytes):
             held.append(batch)
-            if sum(b.num_rows for b in held) >= GROUP_ROWS or sum(b.nbytes for b in held) >= most_bytes:
+            rows, size = rows + batch.num_rows, size + batch.nbytes
+            if rows >= GROUP_ROWS or size >= most_bytes:
                 yield held
-                held = []
+                held, rows, size = [], 0, 0
     if held:
         yield held
 

@@ -31,12 +31,13 @@ def hash_values(data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], leng
     order = _longest_first(lengths)
     sorted_lengths, at = lengths[order], starts[order]
     words: Unsigned32 = np.ndarray((len(data) - WORD + 1,), "<u4", data, strides=(1,))
+    blocks = np.ndarray((len(data) - BLOCK + 1,), f"V{BLOCK}", data, strides=(1,))
     a = (BEGIN + sorted_lengths).astype(np.uint32)
     b, c = a.copy(), a.copy()
     spare = np.empty_like(a)
     for count in _longer(sorted_lengths):
         some = slice(0, count)
-        _add_block(words, at[some], a[some], b[some], c[some])
+        _add_block(blocks[at[some]].view("<u4").reshape(count, BLOCK // WORD), a[some], b[some], c[some])
         _mix(a[some], b[some], c[some], spare[some])
         at[some] += BLOCK
     _add_rest(words, at, sorted_lengths % BLOCK, (a, b, c))
@@ -59,10 +60,10 @@ def _longer(lengths: npt.NDArray[np.int64]) -> list[int]:
     return [int(count) for count in np.searchsorted(-lengths, -BLOCK * np.arange(1, most + 1), side="right")]
 
 
-def _add_block(words: Unsigned32, at: npt.NDArray[np.int64], a: Unsigned32, b: Unsigned32, c: Unsigned32) -> None:
-    a += words[at]
-    b += words[at + WORD]
-    c += words[at + 2 * WORD]
+def _add_block(block: Unsigned32, a: Unsigned32, b: Unsigned32, c: Unsigned32) -> None:
+    a += block[:, 0]
+    b += block[:, 1]
+    c += block[:, 2]
 
 
 def _add_rest(

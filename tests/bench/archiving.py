@@ -28,6 +28,7 @@ from tasks.core.parameters import Safety
 from tasks.core.sqlfiles import compose, fetch_one, identifier, load, trusted
 from tasks.partitions import parquet
 from tasks.partitions.archive import Archived, ArchiveUnit, Failed
+from tasks.partitions.archive_file import stream_settings
 from tasks.partitions.figures import joined, list_columns
 from tasks.partitions.retire import archive_in_threads, retire
 from tests.bench.common import ROOT
@@ -69,8 +70,7 @@ def archive_ours(ground: Ground, days: Sequence[int], folder: Path) -> Written:
 
 def write_unproven(ground: Ground, days: Sequence[int], folder: Path) -> Written:
     """Write each file of ours and leave out everything that proves it, one after the other: what the proof costs."""
-    settings = compose("core/session_settings", {}).as_string()
-    with runtime(), parquet.session(ground.dsn, [settings]) as stream:
+    with runtime(), parquet.session(ground.dsn, stream_settings()) as stream:
         return _each_day(ground, days, partial(_stream_one, stream, folder), folder)
 
 

@@ -1,6 +1,7 @@
 """`make bench-partitions`: making, removing and archiving partitions against pg_partman, plain SQL, COPY and pandas.
 
-ROWS (250,000; the rows of the larger day), PARTITIONS (365), TABLES (1,000) and ROUNDS (3) come from the environment. Runs on
+ROWS (250,000; the rows of the larger day), PARTITIONS (365), TABLES (1,000) and ROUNDS (3) come from the environment, and ONLY, one
+of the parts: make, remove, archive, plan. Runs on
 Debian's PostgreSQL 15 where pg_partman is installed for it, else on the embedded server without that rival. Prints one
 table, writes build/bench/partitions.json, and ends with 0 also where a goal is missed: a figure is no test.
 Belongs here: servers, databases, rounds, what the figures mean. Keep out: what a contender does (`partition_contenders`,
@@ -60,12 +61,20 @@ class Scale:
     tables: int = 1_000
     rounds: int = 3
     idle_s: float = 4.0
+    #: The one part that is measured; empty for all.
+    only: str = ""
 
     @classmethod
     def from_environment(cls) -> Scale:
         """Read ROWS, PARTITIONS, TABLES and ROUNDS, each optional."""
         given = {name: os.environ.get(name.upper()) for name in ("rows", "partitions", "tables", "rounds")}
-        return cls(**{name: int(value.replace("_", "")) for name, value in given.items() if value})
+        return cls(
+            **{name: int(value.replace("_", "")) for name, value in given.items() if value}, only=os.environ.get("ONLY", "")
+        )
+
+    def has(self, part: str) -> bool:
+        """Say whether a part is measured."""
+        return self.only in ("", part)
 
 
 @dataclass(frozen=True)
@@ -129,7 +138,7 @@ def contest(arena: Arena) -> Measurements:
             _make_templates(admin, arena)
             return Measurements(
                 _each_turn(admin, arena, "make", BASE, list(CREATORS), _create),
-                _each_turn(admin, arena, "make unflushed", BASE, list(CREATORS), _create_unflushed),
+                _each_turn(admin, arena, "make", BASE, list(CREATORS), _create_unflushed),
                 _each_turn(admin, arena, "remove", RETAINED, list(REMOVERS), _remove),
                 _each_turn(admin, arena, "archive", ARCHIVED, list(WRITERS), _archive),
                 *_plan(admin, arena),
@@ -185,9 +194,9 @@ def _each_turn(
     names: Sequence[str],
     take: Callable[[psycopg.Connection[Any], Arena, Ground, str], Any],
 ) -> dict[str, list[Any]]:
-    present = arena.present(names)
+    present = arena.present(names) if arena.scale.has(deed) else []
     measured: dict[str, list[Any]] = {name: [] for name in present}
-    for number, name in turns(present, arena.scale.rounds):
+    for number, name in turns(present, arena.scale.rounds if present else 0):
         arena.tell(f"round {number + 1}: {deed}: {name}", 0, None)
         with _copy_of(admin, arena, template) as ground:
             measured[name].append(take(admin, arena, ground, name))
@@ -309,6 +318,8 @@ def _archive(admin: psycopg.Connection[Any], arena: Arena, ground: Ground, name:
 
 def _plan(admin: psycopg.Connection[Any], arena: Arena) -> tuple[list[float], list[float]]:
     scale = arena.scale
+    if not scale.has("plan"):
+        return [], []
     arena.tell("plan", 0, None)
     alone = [plan_many(scale.tables, arena.midnight) for _ in range(scale.rounds)]
     with _copy_of(admin, arena, RETAINED) as ground:
@@ -319,10 +330,10 @@ def _plan(admin: psycopg.Connection[Any], arena: Arena) -> tuple[list[float], li
 def figures(measured: Measurements, scale: Scale) -> list[Figure]:
     """Say what the measurements mean: ratios are medians of the ratios of each round, the rest are medians."""
     return [
-        *_creation(measured, scale),
-        *_removal(measured.removed, scale),
-        *_archives(measured.written, scale),
-        *_planning(measured, scale),
+        *(_creation(measured, scale) if measured.created else ()),
+        *(_removal(measured.removed, scale) if measured.removed else ()),
+        *(_archives(measured.written, scale) if measured.written else ()),
+        *(_planning(measured, scale) if measured.planned else ()),
     ]
 
 

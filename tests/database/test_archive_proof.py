@@ -163,6 +163,25 @@ def test_long_values_and_thousands_of_rows_are_hashed_alike(
     assert Filed(dsn, tmp_path / "many.parquet", Relation("types", "many")).is_proven()
 
 
+def test_text_that_repeats_is_a_dictionary_in_the_file_and_proven_by_it(
+    dsn: str, conn: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    """What repeats at first and is long and different later no longer fits the file's dictionary."""
+    conn.execute("create schema types")
+    conn.execute(
+        "create table types.told as select now() + n * interval '1 s' as at, (array['a', 'b', null])[1 + n % 3] as status,"
+        " md5(n::text) as different, jsonb_build_object('n', n % 2) as shape, (n % 5 || '  ')::char(4) as padded,"
+        " case when n > 100 then repeat(md5(n::text), 20) else 'same' end as later, null::text as never"
+        " from generate_series(1, 4000) as n"
+    )
+    filed = Filed(dsn, tmp_path / "told.parquet", Relation("types", "told"))
+    assert parquet.repeating_texts(filed.path) == ["status", "shape", "padded", "later", "never"]
+    assert filed.is_proven()
+    place = filed.table.schema.get_field_index("status")
+    turned = pa.array(["b" if value == "a" else value for value in filed.table.column(place).to_pylist()])
+    assert not filed.holds(filed.table.set_column(place, filed.table.schema.field(place), turned))
+
+
 def test_hashes_are_the_servers_own(conn: psycopg.Connection[Any]) -> None:
     """Each alone: a row of one column has the hash of that column."""
 

@@ -45,6 +45,19 @@ def test_every_contender_makes_removes_and_writes_the_same_and_the_figures_are_w
     assert left == []
 
 
+@pytest.mark.slow
+def test_one_part_alone_is_measured_where_only_names_it(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", server.superuser_dsn)
+    for name, value in {"ONLY": "archive", "ROWS": "400", "ROUNDS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with psycopg.connect(server.superuser_dsn, autocommit=True) as admin:
+        admit(admin, MAINTAINER)
+    scale = Scale.from_environment()
+    measured = contest(Arena(server.superuser_dsn, scale, lambda *_: None, has_partman=False, password=server.password))
+    assert (measured.created, measured.removed, measured.planned) == ({}, {}, [])
+    assert len(figures(measured, scale)) == 4
+
+
 def test_a_percentile_is_a_value_that_occurred() -> None:
     assert [percentile([float(n) for n in range(1, 101)], share) for share in (0.01, 0.5, 0.99, 1.0)] == [1, 50, 99, 100]
     assert percentile([7.0], 0.99) == 7.0
