@@ -1,7 +1,7 @@
 -- Take a batch of captured keys out of the log, in order, leaving those whose old or present time lies in the span where no
 -- partition is attached yet. The one row says what was looked at and taken, and holds as texts of arrays: every key taken, and
--- pairs of key and time for each time at which the target may hold it. Log and legacy rows are read in one snapshot: a later
--- change of a row has a log entry that is not seen here.
+-- pairs of key and time for each time at which the target may hold it, with the first of these times. Log and legacy rows are
+-- read in one snapshot: a later change of a row has a log entry that is not seen here.
 -- identifiers: legacy, key, time
 -- fragments: key_type
 -- params: source_id, after, limit, zone, span_from, span_to, attached
@@ -44,7 +44,8 @@ pairs as (
 select
     s.*,
     coalesce(p.keys, '{{}}') as pair_keys,
-    coalesce(p.instants, '{{}}') as pair_instants
+    coalesce(p.instants, '{{}}') as pair_instants,
+    p.first_instant
 from (
     select
         count(*) as looked_at,
@@ -56,6 +57,7 @@ from (
 cross join (
     select
         array_agg(o.key)::text as keys,
-        array_agg(o.instant)::text as instants
+        array_agg(o.instant)::text as instants,
+        min(o.instant)::text as first_instant
     from (select * from pairs order by pairs.instant) as o
 ) as p

@@ -81,7 +81,9 @@ def _apply(place: Place, migration: Registered, found: dict[str, Any]) -> tuple[
     source = place.source
     pairs = {"keys": found["pair_keys"], "instants": found["pair_instants"], "code": source.code}
     names = {**place.target_names, "key_type": source.key_type}
-    run(place.conn, "migration/delete_target_rows", **names, **pairs, owns=source.owns)
+    first = found["first_instant"]
+    if first is not None:
+        run(place.conn, "migration/delete_target_rows", **names, **pairs, first_instant=first, owns=source.owns)
     run(place.conn, "migration/delete_quarantined", source_id=source.id, keys=found["keys"])
     done = write_rows(place, found["keys"])
     requeued = _settle(place, migration, done.unwritten) if done.unwritten else 0

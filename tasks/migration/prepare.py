@@ -35,7 +35,7 @@ def prepare_migration(conn: Connection, name: str, declaration: declared.Declara
     """
     migration = declaration.migration(name)
     table = declaration.table(migration.target)
-    parent = read_parent(conn, Relation.parse(migration.target), by=table.partitioning.by)
+    parent = read_parent(conn, Relation.parse(migration.target), table.partitioning.by, to_build=False)
     target = read_target(conn, parent)
     facts = {source: _read_source(conn, source, policy, target) for source, policy in migration.sources.items()}
     mappings = {source: _install(conn, name, source, policy, target) for source, policy in migration.sources.items()}

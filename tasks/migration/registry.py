@@ -98,7 +98,7 @@ def read_registered(conn: Connection, name: str) -> Registered | None:
         return None
     row = rows[0]
     sources = tuple(_source(source) for source in fetch(conn, "migration/list_sources", migration=name))
-    target = read_target(conn, read_parent(conn, Relation.parse(row["target"])))
+    target = read_target(conn, read_parent(conn, Relation.parse(row["target"]), to_build=False))
     return Registered(
         name, target, row["phase"], row["mapping_version"], row["generation"], row["lower"], row["upper"], sources
     )

@@ -203,7 +203,7 @@ def _look(job: Removing) -> list[_Piece]:
 
 def _list(conn: Connection, job: Removing) -> list[_Piece]:
     facts = {"migration": job.migration.name, "target": str(job.target)}
-    rows = fetch(conn, "migration/remove_partitions", **facts, target_oid=read_parent(conn, job.target).oid)
+    rows = fetch(conn, "migration/remove_partitions", **facts, target_oid=read_parent(conn, job.target, to_build=False).oid)
     holds = list_holds(conn, job.target)
     return [_piece(job, row, holds) for row in rows]
 
@@ -359,7 +359,7 @@ def _drop_taken(job: Removing) -> list[Archived]:
 def _settle_taken(job: Removing) -> list[dict[str, Any]]:
     """Believe the catalog, and have a table archived anew that is no longer what its archive holds."""
     with unit(job.started) as conn:
-        oid = read_parent(conn, job.target).oid
+        oid = read_parent(conn, job.target, to_build=False).oid
         run(conn, "partitions/believe_catalog", parent=job.parent, parent_oid=oid, as_of=job.as_of)
         taken = _list_taken(conn, job)
         for row in taken:

@@ -80,7 +80,7 @@ def ensure_indexes(
     if not wanted:
         return []
     with transaction(Kind.READ) as conn:
-        parent = read_parent(conn, Relation.parse(table), policy.partitioning.by)
+        parent = read_parent(conn, Relation.parse(table), policy.partitioning.by, to_build=False)
     definitions = as_the_server_writes(parent, wanted)
     found = match_declared(parent, definitions)
     if all(target is not None and target.is_valid for target in found.values()):

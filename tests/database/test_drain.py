@@ -83,6 +83,26 @@ def test_a_row_that_went_through_many_days_ends_on_the_last_one(done: Scene) -> 
     assert done.queue() == []
 
 
+@pytest.mark.parametrize(
+    ("change", "locked"),
+    [
+        ("delete from shop.bills where bill_no = 2", {6, 7, 8}),
+        ("update shop.bills set remark = 'x' where bill_no = 3", set[int]()),
+    ],
+)
+def test_a_batch_locks_no_partition_before_the_times_of_its_keys(done: Scene, change: str, locked: set[int]) -> None:
+    done.execute(change)
+    migration = done.registered()
+    with transaction(Kind.BULK) as conn:
+        drain_batch(conn, migration, migration.sources[0], attached_bounds(Relation.parse(TABLE)))
+        months = conn.execute("""
+            select extract(month from p.lower)::int from pg_locks l join maintenance.partition p on p.relation_oid = l.relation
+            where l.pid = pg_backend_pid() and l.mode = 'RowExclusiveLock' and p.parent_oid = 'accounts.invoices'::regclass
+        """)
+        assert {month for (month,) in months} == locked
+    done.assert_exact()
+
+
 @pytest.mark.parametrize("limit", [1, 2, 3])
 def test_small_batches_come_to_the_same_end(done: Scene, limit: int) -> None:
     for day in ("2025-02-01", "2025-07-05", None, "2025-03-03"):
