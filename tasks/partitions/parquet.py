@@ -11,8 +11,9 @@ import ctypes
 import importlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -142,21 +143,30 @@ def _metadata(field: Field) -> dict[str, str]:
 
 def _write_files(reader: Any, schema: Any, path: Path, limit: int | None, fields: Sequence[Field]) -> list[int]:
     """Write file after file until nothing is left; returns the rows of each, one empty file where there is none."""
-    groups = _groups(reader, limit)
+    with closing(_ahead(_groups(reader, limit))) as groups:
+        return _write_groups(groups, schema, path, limit, fields)
+
+
+def _write_groups(
+    groups: Iterator[list[Any]], schema: Any, path: Path, limit: int | None, fields: Sequence[Field]
+) -> list[int]:
     group = next(groups, None)
-    encoding = _encoding(pa.Table.from_batches(group or [], reader.schema).slice(length=BATCH_ROWS), fields)
+    encoding = _encoding(_renamed(group or [], schema).slice(length=BATCH_ROWS), fields)
     counts: list[int] = []
     while group is not None or not counts:
         rows = 0
         piece = piece_of(path, len(counts))
         with piece.open("wb") as sink, pq.ParquetWriter(sink, schema, **encoding) as writer:
             while group is not None and (not rows or _fits(sink.tell(), group, limit)):
-                renamed = [pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in group]
-                writer.write_table(pa.Table.from_batches(renamed, schema), row_group_size=GROUP_ROWS)
+                writer.write_table(_renamed(group, schema), row_group_size=GROUP_ROWS)
                 rows += sum(batch.num_rows for batch in group)
                 group = next(groups, None)
         counts.append(rows)
     return counts
+
+
+def _renamed(group: Sequence[Any], schema: Any) -> Any:
+    return pa.Table.from_batches([pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in group], schema)
 
 
 def _encoding(sample: Any, fields: Sequence[Field]) -> dict[str, Any]:
@@ -173,6 +183,15 @@ def _repeats(column: Any) -> bool:
 def _fits(written: int, group: Sequence[Any], limit: int | None) -> bool:
     """Say whether a file stays below the limit even where nothing of the group can be compressed."""
     return limit is None or written + sum(batch.nbytes for batch in group) <= limit
+
+
+def _ahead(groups: Iterator[list[Any]]) -> Generator[list[Any]]:
+    """Yield each group while a thread reads the next: the server does not wait for the writer. Two are held."""
+    with ThreadPoolExecutor(1) as reading:
+        coming = reading.submit(next, groups, None)
+        while (group := coming.result()) is not None:
+            coming = reading.submit(next, groups, None)
+            yield group
 
 
 def _groups(reader: Any, limit: int | None) -> Iterator[list[Any]]:

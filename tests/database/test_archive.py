@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -466,6 +467,41 @@ def test_a_disk_that_fills_while_writing_is_said_and_freed(
     with pytest.raises(ArchiveSpace):
         apply(at_most=1)
     assert [path for path in archive_directory().rglob("*") if path.is_file()] == []
+
+
+@pytest.fixture
+def many_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a partition of 40 rows be several batches and row groups."""
+    monkeypatch.setattr(parquet, "STREAM_BYTES", 200)
+    monkeypatch.setattr(parquet, "GROUP_BYTES", 400)
+
+
+@pytest.mark.usefixtures("many_groups")
+def test_row_groups_follow_one_another_in_order_though_the_next_is_read_meanwhile(readings: psycopg.Connection) -> None:
+    apply(at_most=1)
+    assert pq.read_metadata(file_of(-15)).num_row_groups > 3
+    times = pq.read_table(file_of(-15)).column("at").to_pylist()
+    assert times == [row[0] for row in readings.execute(f"select at from {name_of(-15)} order by at").fetchall()]
+
+
+@pytest.mark.usefixtures("many_groups")
+def test_a_disk_that_fills_in_the_middle_ends_the_reading_too_and_the_next_run_archives(
+    readings: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, written = pq.ParquetWriter.write_table, list[int]()
+
+    def fill(writer: Any, table: Any, **more: Any) -> None:
+        written.append(table.num_rows)
+        if len(written) == 3:
+            raise OSError(28, "No space left on device")
+        real(writer, table, **more)
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", fill)
+    with pytest.raises(ArchiveSpace):
+        apply(at_most=1)
+    assert [path for path in archive_directory().rglob("*") if path.is_file()] == []
+    assert [thread.name for thread in threading.enumerate() if "ThreadPool" in thread.name] == []
+    assert name_of(-15) in apply(at_most=1).archived
 
 
 def test_a_folder_that_cannot_be_written_is_named(readings: psycopg.Connection) -> None:
