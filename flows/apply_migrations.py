@@ -5,10 +5,11 @@ from __future__ import annotations
 from prefect import flow
 
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import flow_runtime, publish
+from tasks.core.flowruns import flow_runtime, manual, publish
 from tasks.core.migrations import apply
 
 
+@manual
 @flow(flow_run_name="apply migrations")
 def apply_migrations() -> list[str]:
     """Apply the numbered SQL migrations that this database has not seen yet.

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow
+from pydantic import Field
 
 from tasks.core.connect import database_now
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import finish_one, flow_runtime, run_name
+from tasks.core.flowruns import finish_one, flow_runtime, manual, run_name
 from tasks.migration.steps import backfill_in_tasks
 
 
+@manual
 @flow(flow_run_name=run_name("backfill", "migration", ""))
-def backfill(migration: str, workers: int = 2) -> Any:
+def backfill(migration: str, workers: Annotated[int, Field(ge=1, le=8)] = 2) -> Any:
     """Copy the legacy tables of a migration into its target, exactly once, while the application writes to them.
 
     Changes are captured first, as keys. Then each missing partition is built beside the target and attached, and what is
@@ -24,7 +26,7 @@ def backfill(migration: str, workers: int = 2) -> Any:
 
     Args:
         migration: A migration from maintenance.yaml.
-        workers: Sessions that copy and drain at the same time, at most 8; more than cores gain nothing.
+        workers: Sessions that copy and drain at the same time, from 1 to 8; more than cores gain nothing.
     """
     with flow_runtime():
         return finish_one(backfill_in_tasks(migration, read_declaration(), database_now(), workers=workers))

@@ -9,13 +9,14 @@ from prefect import flow
 
 from tasks.core.connect import as_of_or_now
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import each, finish, flow_runtime, run_name
+from tasks.core.flowruns import each, finish, flow_runtime, manual, run_name
 from tasks.core.ledger import Deferred
 from tasks.core.parameters import Safety
 from tasks.partitions.coarsen import CoarseningResult
 from tasks.partitions.steps import coarsen_partitions_of
 
 
+@manual
 @flow(flow_run_name=run_name("coarsen", "table", "every table"))
 def coarsen_partitions(
     table: str | None = None,

@@ -9,12 +9,13 @@ from prefect import flow
 
 from tasks.core.connect import as_of_or_now
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import each, finish, flow_runtime, run_name
+from tasks.core.flowruns import each, finish, flow_runtime, manual, run_name
 from tasks.core.ledger import Deferred
 from tasks.partitions.create import CreationResult
 from tasks.partitions.steps import create_partitions_of
 
 
+@manual
 @flow(flow_run_name=run_name("create partitions", "table", "every table"))
 def create_partitions(table: str | None = None, as_of: datetime | None = None) -> list[CreationResult | Deferred]:
     """Make the partitions that a table lacks up to its declared runway, and fill gaps between existing ones.

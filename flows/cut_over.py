@@ -7,12 +7,13 @@ from typing import Any
 from prefect import flow
 
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import finish_one, flow_run_id, flow_runtime, publish, run_name
+from tasks.core.flowruns import finish_one, flow_run_id, flow_runtime, manual, publish, run_name
 from tasks.core.ledger import Deferred
 from tasks.migration.cutover import cut_over as cut_over_now
 from tasks.migration.render import describe_cutover
 
 
+@manual
 @flow(flow_run_name=run_name("cut over", "migration", ""))
 def cut_over(migration: str, rehearse: bool = False) -> Any:  # noqa: FBT001, FBT002 (a form's field)
     """Make views under the old names, on the target, and put the legacy tables aside, in one short transaction.

@@ -9,13 +9,14 @@ from prefect import flow
 
 from tasks.core.connect import as_of_or_now
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import each, finish, flow_runtime
+from tasks.core.flowruns import each, finish, flow_runtime, manual
 from tasks.core.ledger import Deferred
 from tasks.core.parameters import Safety
 from tasks.partitions.retire import RetentionResult
 from tasks.partitions.steps import enforce_retention_of, retention_run_name
 
 
+@manual
 @flow(flow_run_name=retention_run_name)
 def enforce_retention(
     table: str | None = None,

@@ -8,13 +8,14 @@ from prefect import flow
 
 from tasks.core.connect import as_of_or_now
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import finish_one, flow_runtime, publish, run_name
+from tasks.core.flowruns import finish_one, flow_runtime, manual, publish, run_name
 from tasks.core.ledger import Deferred
 from tasks.upkeep.render import expired_sessions
 from tasks.upkeep.sessions import SessionsExpired
 from tasks.upkeep.steps import expire_sessions_as_of
 
 
+@manual
 @flow(flow_run_name=run_name("expire sessions", "as_of", "now"))
 def expire_sessions(as_of: datetime | None = None) -> SessionsExpired | Deferred:
     """Mark sessions whose time is over as expired, and delete those that have been expired for long enough.

@@ -8,11 +8,12 @@ from prefect import flow
 
 from tasks.core.connect import database_now
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import finish_one, flow_runtime, run_name
+from tasks.core.flowruns import finish_one, flow_runtime, manual, run_name
 from tasks.core.progress import report
 from tasks.migration.course import Postponed, complete, copy, is_approved, is_cut_over, prove, waiting
 
 
+@manual
 @flow(flow_run_name=run_name("migrate", "migration", ""))
 def migrate(migration: str, approval: Literal["ask", "given"] = "ask") -> Any:
     """Take a declared migration from wherever it stands to its cutover, gate by gate.

@@ -8,12 +8,13 @@ from prefect import flow
 
 from tasks.core.connect import database_now
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import each, finish, flow_runtime, run_name
+from tasks.core.flowruns import each, finish, flow_runtime, manual, run_name
 from tasks.core.ledger import Deferred
 from tasks.partitions.rebuild import RebuildResult
 from tasks.partitions.steps import rebuild_indexes_on
 
 
+@manual
 @flow(flow_run_name=run_name("rebuild indexes", "table", "every table"))
 def rebuild_indexes(table: str | None = None) -> list[RebuildResult | Deferred]:
     """Build the indexes that a table or one of its partitions lacks or has invalid, while it is read and written.

@@ -6,12 +6,13 @@ from prefect import flow
 
 from tasks.core.connect import database_now
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import each, flow_runtime, publish, run_name
+from tasks.core.flowruns import each, flow_runtime, manual, publish, run_name
 from tasks.upkeep.matview_rows import renewing
 from tasks.upkeep.matviews import Refreshed, in_order, refresh
 from tasks.upkeep.render import refreshed_table
 
 
+@manual
 @flow(flow_run_name=run_name("refresh", "matview", "every matview"))
 def refresh_matviews(matview: str | None = None, force: bool = False) -> list[Refreshed]:  # noqa: FBT001, FBT002 (a form's field)
     """Refresh the materialized views that are due, in order of dependency.

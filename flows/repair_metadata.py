@@ -7,13 +7,14 @@ from functools import partial
 from prefect import flow
 
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import each, finish, flow_runtime, run_name
+from tasks.core.flowruns import each, finish, flow_runtime, manual, run_name
 from tasks.core.ledger import Deferred
 from tasks.core.parameters import Safety
 from tasks.upkeep.metadata import MetadataResult
 from tasks.upkeep.steps import repair_metadata_in
 
 
+@manual
 @flow(flow_run_name=run_name("repair metadata", "table", "every table"))
 def repair_metadata(table: str | None = None, safety: Safety = Safety()) -> list[MetadataResult | Deferred]:  # noqa: B008 (frozen)
     """Report the rows whose metadata is outside the standard shape, and why; with the brakes off, repair them.

@@ -6,7 +6,7 @@ from prefect import flow
 
 from tasks.core.connect import database_now
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import flow_runtime, log, publish, publish_table
+from tasks.core.flowruns import flow_runtime, log, manual, publish, publish_table
 from tasks.health.events import tell
 from tasks.health.memory import remember
 from tasks.health.page import write_page
@@ -15,6 +15,7 @@ from tasks.health.text import describe, finding_rows
 from tasks.health.verdict import refuse
 
 
+@manual
 @flow(flow_run_name="report health")
 def report_health() -> HealthSummary:
     """Report storage, memory, cache, sessions, errors, connections, events, rights and maintenance of everything declared.

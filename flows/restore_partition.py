@@ -5,12 +5,13 @@ from __future__ import annotations
 from prefect import flow
 
 from tasks.core.connect import database_now
-from tasks.core.flowruns import finish_one, flow_runtime, run_name
+from tasks.core.flowruns import finish_one, flow_runtime, manual, run_name
 from tasks.core.ledger import Deferred
 from tasks.partitions.restore import Restored
 from tasks.partitions.steps import restore_partition_of
 
 
+@manual
 @flow(flow_run_name=run_name("restore", "partition", "a partition"))
 def restore_partition(table: str, partition: str) -> Restored | Deferred:
     """Attach a partition again that retention has detached or dropped.

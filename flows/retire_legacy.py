@@ -9,13 +9,14 @@ from prefect import flow
 
 from tasks.core.connect import as_of_or_now
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import finish_one, flow_run_id, flow_runtime, publish, run_name
+from tasks.core.flowruns import finish_one, flow_run_id, flow_runtime, manual, publish, run_name
 from tasks.core.ledger import Deferred
 from tasks.core.parameters import Safety
 from tasks.migration.retire import describe_retirement
 from tasks.migration.retire import retire_legacy as retire_legacy_now
 
 
+@manual
 @flow(flow_run_name=run_name("retire legacy", "migration", ""))
 def retire_legacy(
     migration: str,

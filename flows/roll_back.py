@@ -8,7 +8,7 @@ from prefect import flow
 
 from tasks.core.connect import database_now
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import finish_one, flow_run_id, flow_runtime, publish, run_name
+from tasks.core.flowruns import finish_one, flow_run_id, flow_runtime, manual, publish, run_name
 from tasks.core.ledger import Deferred
 from tasks.core.parameters import Safety
 from tasks.core.progress import report
@@ -16,6 +16,7 @@ from tasks.migration.render import describe_rollback
 from tasks.migration.rollback import roll_back as roll_back_now
 
 
+@manual
 @flow(flow_run_name=run_name("roll back", "migration", ""))
 def roll_back(
     migration: str,

@@ -7,11 +7,12 @@ from functools import partial
 from prefect import flow
 
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import each, flow_runtime, publish, run_name
+from tasks.core.flowruns import each, flow_runtime, manual, publish, run_name
 from tasks.gates.on_demand import Validated, plan_validation, render
 from tasks.gates.steps import ask_gate
 
 
+@manual
 @flow(flow_run_name=run_name("validate", "table", "every table"))
 def validate(table: str | None = None, suite: str | None = None) -> list[Validated]:
     """Judge declared tables by their suites and keep the verdicts.

@@ -5,12 +5,13 @@ from __future__ import annotations
 from prefect import flow
 
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import finish, flow_run_id, flow_runtime, publish, run_name
+from tasks.core.flowruns import finish, flow_run_id, flow_runtime, manual, publish, run_name
 from tasks.core.ledger import Deferred
 from tasks.core.progress import report
 from tasks.migration.verify import IntegrityResult, describe, verify
 
 
+@manual
 @flow(flow_run_name=run_name("verify", "migration", ""))
 def verify_integrity(migration: str) -> list[IntegrityResult | Deferred]:
     """Compare every row of a migration on both sides in one snapshot, and ask the gate.

@@ -8,6 +8,7 @@ Keep out: rules and statements. Everything here also works without a Prefect run
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
@@ -37,6 +38,7 @@ from tasks.core.failures import (
 )
 from tasks.core.ledger import Deferred
 
+F = TypeVar("F", bound=Flow[..., Any])
 N = TypeVar("N")
 R = TypeVar("R")
 
@@ -150,6 +152,16 @@ def run_name(verb: str, parameter: str, every: str) -> Callable[[], str]:
         return f"{verb} {parameters.get(parameter) or every}"
 
     return name
+
+
+def manual(made: F) -> F:
+    """Let the description of a flow, which is its docstring, read on Prefect's pages, where every end of a line breaks it."""
+    text, _, args = (made.description or "").partition("\n\nArgs:\n")
+    paragraphs = [" ".join(part.split()) for part in re.split(r"\n\n|(?=\bUndo: )", text)]
+    parameters = [" ".join(part.split()) for part in re.split(r"^ {4}(?=\w)", args, flags=re.MULTILINE) if part]
+    listed = ["\n".join("- `{}`:{}".format(*part.split(":", 1)) for part in parameters)] if parameters else []
+    made.description = "\n\n".join([*paragraphs, *listed])
+    return made
 
 
 def flow_run_id() -> str | None:

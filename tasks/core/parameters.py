@@ -25,7 +25,7 @@ class Safety(BaseModel):
         default=None,
         ge=1,
         le=50,
-        title="Remove at most",
-        description="Take the oldest this many and report the rest as due. Empty: what maintenance.yaml says.",
+        title="Take at most",
+        description="From 1 to 50: take the oldest this many and report the rest as due. Empty: what maintenance.yaml says.",
         json_schema_extra={"position": 1},
     )

@@ -85,7 +85,7 @@ class GateBlocked(Permanent):
 @dataclass(eq=False)
 class VerdictMissing(Permanent):
     """The gate {step} of {subject} has given no verdict, so what it guards was not started. Run the flow, which asks the gate
-    first, or validate."""
+    first."""
 
     subject: str
     step: str

@@ -185,6 +185,12 @@ def close(conn: Connection, migration: str, reason: str) -> None:
     run(conn, "migration/close_approval_requests", migration=migration, reason=reason)
 
 
+def read_close_reason(conn: Connection, request_id: str) -> str:
+    """Return why a request is closed; of one that is open or unknown, that it is not the one that is asked now."""
+    rows = fetch(conn, "migration/read_close_reason", request_id=request_id)
+    return (rows[0]["close_reason"] if rows else None) or "another request is asked now"
+
+
 def read_open(conn: Connection, migration: str) -> Request:
     """Return the open request, or raise ApprovalMissing where nobody was asked."""
     request = read_request(conn, migration)

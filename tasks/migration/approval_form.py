@@ -13,7 +13,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 from prefect.flow_runs import suspend_flow_run
-from prefect.input import RunInput
+from prefect.input import RunInput, keyset_from_paused_state
+from prefect.states import Suspended
 from pydantic import Field, create_model
 
 from tasks.core.declaration import Migration
@@ -48,6 +49,22 @@ def was_shown(request: Request) -> bool:
     """Say whether this run was suspended for `request` before and was resumed by its form."""
     run = _this_run()
     return run is not None and str(request.id) in (run.empirical_policy.pause_keys or ())
+
+
+def former_answer(sign_offs: Sequence[str]) -> tuple[str, Answer] | None:
+    """Return the id of the request that this run's newest answered form was for, and the answer; None where there is none."""
+    run = _this_run()
+    shown = (run.empirical_policy.pause_keys or ()) if run is not None else ()
+    if run is None or not shown:
+        return None
+    keys = {keyset_from_paused_state(Suspended(pause_key=key))["response"]: key for key in shown}
+    with get_client(sync_client=True) as client:
+        stored = client.filter_flow_run_input(run.id, key_prefix="suspended-", limit=200, exclude_keys=set())
+    answers = sorted((entry.created or run.created, keys[entry.key]) for entry in stored if entry.key in keys)
+    if not answers:
+        return None
+    key = answers[-1][1]
+    return key, form(sign_offs).load(keyset_from_paused_state(Suspended(pause_key=key)), run.id)
 
 
 def _this_run() -> FlowRun | None:

@@ -29,9 +29,10 @@ from tasks.migration.approval import (
     ask,
     close,
     how_to_approve,
+    read_close_reason,
     require_approval,
 )
-from tasks.migration.approval_form import Answer, ask_person, can_suspend, given_sign_offs, was_shown
+from tasks.migration.approval_form import Answer, ask_person, can_suspend, former_answer, given_sign_offs, was_shown
 from tasks.migration.cutover import cut_over, read_migration, require_unobstructed
 from tasks.migration.registry import read_registered
 from tasks.migration.steps import backfill_in_tasks
@@ -99,6 +100,8 @@ def is_approved(migration: str, declaration: Declaration, as_of: datetime, appro
         request = ask(conn, migration, state, allowance=policy.quarantine_allowance) if approval == "ask" else None
     if request is not None and request.decision is None and not can_suspend():
         return False
+    if request is not None and not was_shown(request):
+        _heed_former(migration, policy)
     if request is not None and (request.decision is None or was_shown(request)):
         if not was_shown(request):
             waiting(migration, declaration, as_of)
@@ -116,6 +119,25 @@ def present_state(conn: Connection, migration: str, declaration: Declaration) ->
     return State(state.fingerprint, state.mapping_version or "", quarantined)
 
 
+def _heed_former(migration: str, policy: Migration) -> None:
+    """Where this run was answered for a request that is closed by now: say why a yes does not count; a no is a no."""
+    former = former_answer(policy.sign_offs)
+    if former is None:
+        return
+    request_id, given = former
+    with transaction(Kind.READ) as conn:
+        reason = read_close_reason(conn, request_id)
+        if given.decision == "approve":
+            log().warning("The approval of %s by %s does not count: %s. It is asked for again.", migration, given.name, reason)
+            return
+        close(conn, migration, f"refused by {given.name}: {given.reason}")
+    raise _refused(migration, given)
+
+
+def _refused(migration: str, given: Answer) -> ApprovalRefused:
+    return ApprovalRefused(migration, given.name, f"{database_now():%Y-%m-%d %H:%M} UTC", given.reason)
+
+
 def _answered(migration: str, policy: Migration, request: Request) -> bool:
     """Suspend for a person's form and record the answer; an incomplete one closes the request, so that it is asked anew.
 
@@ -128,13 +150,12 @@ def _answered(migration: str, policy: Migration, request: Request) -> bool:
         try:
             is_first = _record(conn, migration, policy, request, given)
         except InvalidApproval as error:
-            log().warning("%s", error)
             close(conn, migration, error.reason)
             return False
         if is_first or given.decision == "approve":
             return True
         close(conn, migration, f"refused by {given.name} after another answer: {given.reason}")
-    raise ApprovalRefused(migration, given.name, f"{database_now():%Y-%m-%d %H:%M} UTC", given.reason)
+    raise _refused(migration, given)
 
 
 def _record(conn: Connection, migration: str, policy: Migration, request: Request, given: Answer) -> bool:
@@ -152,10 +173,12 @@ def _record(conn: Connection, migration: str, policy: Migration, request: Reques
 
 
 def waiting(migration: str, declaration: Declaration, as_of: datetime) -> MigrationResult:
-    """Return that a person is waited for, with the command that approves, and write the report that person reads."""
+    """Return that a person is waited for, with what that person does, and write the report that person reads."""
     message = how_to_approve(migration, declaration.migration(migration).sign_offs)
     report = _report(migration, as_of)
-    publish("migrate", f"{migration} waits for an approval.\n\nReport: {report}\n\n    {message}")
+    form = "Press **Resume** on this run's page and fill in its form, or from a shell" if can_suspend() else "From a shell"
+    command = message.removeprefix("Approve with: ")
+    publish("migrate", f"{migration} waits for an approval.\n\nReport: {report}\n\n{form}:\n\n```sh\n{command}\n```")
     return MigrationResult(migration, "waiting", message, report=str(report))
 
 

@@ -100,14 +100,15 @@ class SourceChanged(Retryable):
 @dataclass(frozen=True)
 class CutoverResult:
     """What a cutover did. `lock_ms` runs from the first legacy lock granted to the commit, `drained` counts entries of the log
-    applied in its transaction, `notes` say what a rehearsal found: what a cutover would lack, and what restoring the backup gave."""
+    applied in its transaction. A rehearsal says what a cutover would lack, and what restoring the backups gave."""
 
     migration: str
     outcome: Literal["cut over", "rehearsed", "already cut over"]
     lock_ms: int = 0
     drained: int = 0
     attempts: int = 0
-    notes: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+    restored: tuple[str, ...] = ()
 
 
 class _Rehearsed(Exception):
@@ -180,7 +181,9 @@ def read_migration(name: str) -> Registered:
 
 def _carry_out(job: _Cutover) -> CutoverResult:
     require_unobstructed(job.migration, job.policy)
-    notes = _rehearse(job) if job.is_rehearsal else _require_consent(job)
+    if not job.is_rehearsal:
+        _require_consent(job)
+    lacks, restored = _rehearse(job) if job.is_rehearsal else ((), ())
     _drain_down(job)
     attached = attached_bounds(job.migration.target.relation)
     try:
@@ -191,16 +194,16 @@ def _carry_out(job: _Cutover) -> CutoverResult:
             budget_s=BUDGET_S,
         )
     except _Rehearsed:
-        return _finish(job, "rehearsed", notes)
-    result = _finish(job, "cut over", notes)
+        return replace(_finish(job, "rehearsed"), lacks=lacks, restored=restored)
+    result = _finish(job, "cut over")
     with transaction(Kind.READ) as conn:
         run(conn, "migration/cutover_note_lock", migration=job.name, locked_ms=result.lock_ms)
     return result
 
 
-def _finish(job: _Cutover, outcome: Literal["cut over", "rehearsed"], notes: tuple[str, ...]) -> CutoverResult:
+def _finish(job: _Cutover, outcome: Literal["cut over", "rehearsed"]) -> CutoverResult:
     clock = job.clock
-    result = CutoverResult(job.name, outcome, clock.lock_ms, clock.drained, clock.attempts, notes)
+    result = CutoverResult(job.name, outcome, clock.lock_ms, clock.drained, clock.attempts)
     job.started.detail.update(lock_ms=result.lock_ms, drained=result.drained, attempts=result.attempts, outcome=outcome)
     return result
 
@@ -229,7 +232,7 @@ def require_unobstructed(migration: Registered, policy: Migration) -> None:
             create_view(conn, migration, source, policy.sources[str(source.relation)], legacy[source.id])
 
 
-def _require_consent(job: _Cutover) -> tuple[str, ...]:
+def _require_consent(job: _Cutover) -> None:
     """A standing approval, and a verdict of the gate: asked here where it is missing, stale or was against it."""
     with transaction(Kind.READ) as conn:
         approved = require_approval(conn, job.name, _state(conn, job), job.policy.sign_offs)
@@ -238,25 +241,24 @@ def _require_consent(job: _Cutover) -> tuple[str, ...]:
             require_verdict(conn, job.name, STEP, job.declaration)
     except (VerdictMissing, VerdictStale, GateBlocked):
         pass_gate(job.name, STEP, job.declaration, parameters={"approved_quarantine": approved.state.quarantined_rows})
-    return ()
 
 
-def _rehearse(job: _Cutover) -> tuple[str, ...]:
-    """Say what would keep a cutover from being done now, and what restoring our own backup gave (M9)."""
+def _rehearse(job: _Cutover) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Say what would keep a cutover from being done now, and what restoring our own backups gave (M9)."""
     restored = try_backups(job.started, job.migration) if job.policy.backup == ARCHIVE else ()
-    return (*_find_missing(job), *restored)
+    return _find_missing(job), restored
 
 
 def _find_missing(job: _Cutover) -> tuple[str, ...]:
     """Say what would keep a cutover from being done now."""
-    notes: list[str] = []
+    lacks: list[str] = []
     for look in (_look_for_approval, _look_for_verdict):
         try:
             with transaction(Kind.READ) as conn:
                 look(conn, job)
         except Permanent as error:
-            notes.append(str(error))
-    return tuple(notes)
+            lacks.append(str(error))
+    return tuple(lacks)
 
 
 def _look_for_approval(conn: Connection, job: _Cutover) -> None:

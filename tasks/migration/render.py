@@ -11,14 +11,17 @@ from tasks.migration.rollback import RollbackResult
 
 
 def describe_cutover(result: CutoverResult) -> str:
-    """Return what a cutover did as Markdown: lock time first, then what a rehearsal found."""
+    """Return what a cutover did as Markdown: lock time first, then what a rehearsal found missing and what it tried."""
     if result.outcome == "already cut over":
         return f"{result.migration} is cut over already."
     attempts = "1 attempt" if result.attempts == 1 else f"{result.attempts} attempts"
     meanwhile = f"{attempts}, {result.drained} changes applied meanwhile"
     lines = [f"{result.migration} is {result.outcome}: the legacy tables were locked for {result.lock_ms} ms ({meanwhile})."]
-    lines += [f"- Found: {note}" for note in result.notes]
-    return "\n".join(lines)
+    if result.outcome == "rehearsed":
+        lines += ["", f"Everything was rolled back. A cutover would lack{':' if result.lacks else ' nothing.'}", ""]
+        lines += [f"- {lack}" for lack in result.lacks]
+        lines += ["", "The backups were tried:", "", *(f"- {said}" for said in result.restored)] if result.restored else []
+    return "\n".join(lines).rstrip()
 
 
 def describe_rollback(result: RollbackResult) -> str:

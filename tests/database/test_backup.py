@@ -22,6 +22,7 @@ from tasks.migration.backup import Backup, back_up, try_backups
 from tasks.migration.cutover import CutoverResult, cut_over, read_migration
 from tasks.migration.prepare import prepare_migration
 from tasks.migration.registry import Registered
+from tasks.migration.render import describe_cutover
 from tasks.partitions.archive_file import ArchiveFailed
 from tasks.partitions.archive_proof import ArchiveMismatch
 from tests import ready
@@ -279,6 +280,8 @@ def test_a_rehearsal_tries_the_backup_of_every_source(server: Server) -> None:
             ).fetchone()
             for s in migration.sources
         }
-        assert [note.partition(" rows of ")[0] for note in result.notes] == [
+        assert result.lacks
+        assert "The backups were tried:\n\n- The backup of" in describe_cutover(result)
+        assert [note.partition(" rows of ")[0] for note in result.restored] == [
             f"The backup of {relation} was restored and compared: {count[0]:,}" for relation, count in counts.items() if count
         ]

@@ -23,6 +23,7 @@ from tasks.migration.approval import ApprovalMissing, close
 from tasks.migration.capture import CaptureChanged
 from tasks.migration.course import prove
 from tasks.migration.cutover import CutoverBlocked, CutoverResult, DrainDiffers, NotReady, cut_over
+from tasks.migration.render import describe_cutover
 from tasks.migration.views import ViewDiffers
 from tests.catalog import describe
 from tests.conftest import Server
@@ -53,7 +54,7 @@ def test_views_stand_under_the_old_names_and_the_tables_aside(ready: psycopg.Con
     result = cut_over(NAME, declaration())
 
     assert isinstance(result, CutoverResult)
-    assert (result.outcome, result.attempts, result.notes) == ("cut over", 1, ())
+    assert (result.outcome, result.attempts, result.lacks) == ("cut over", 1, ())
     assert 0 < result.lock_ms < 5_000
     expected = dict.fromkeys(TABLES, "v") | {f"{name}_legacy": "r" for name in TABLES}
     assert kinds(ready) == expected
@@ -99,7 +100,8 @@ def test_a_rehearsal_changes_nothing_and_says_how_long_it_locked(ready: psycopg.
     result = cut_over(NAME, declaration(), rehearse=True)
 
     assert isinstance(result, CutoverResult)
-    assert (result.outcome, result.notes) == ("rehearsed", ())
+    assert (result.outcome, result.lacks) == ("rehearsed", ())
+    assert "Everything was rolled back. A cutover would lack nothing." in describe_cutover(result)
     assert result.lock_ms > 0
     assert describe(ready) == before
     assert ready.execute("select * from maintenance.setting").fetchall() == setting
@@ -114,10 +116,12 @@ def test_a_rehearsal_says_what_a_cutover_would_lack(ready: psycopg.Connection[An
     result = cut_over(NAME, declaration(), rehearse=True)
 
     assert isinstance(result, CutoverResult)
-    assert [note.split(" has ")[0] for note in result.notes] == [
+    assert [lack.split(" has ")[0] for lack in result.lacks] == [
         "The cutover of event_store",
         "The gate cutover of event_store",
     ]
+    _, _, said = describe_cutover(result).partition("A cutover would lack:\n\n")
+    assert said.splitlines() == [f"- {lack}" for lack in result.lacks]
 
 
 def test_without_an_approval_nothing_happens(ready: psycopg.Connection[Any]) -> None:

@@ -23,6 +23,8 @@ from tests.demo.stage import Stage, fill, stage
 
 ROWS, SEED, POOL = int(os.environ.get("ROWS") or 50_000), 20251108, "maintenance"
 PREFECT = (sys.executable, "-m", "prefect")
+#: A person takes a while to approve, and an approval covers only so many more rows in quarantine (`quarantine_allowance`).
+REFUSED_SHARE = 0.002
 #: Seconds that Prefect's own commands may take.
 COMMAND_WAIT_S = 300
 
@@ -60,6 +62,8 @@ def _start(screen: Screen, ready: Stage) -> str:
         with screen.step("Prefect server started"):
             url = api.result()
     environment = {**os.environ, "PREFECT_API_URL": url, "DATABASE_URL": ready.dsn, "DO_NOT_TRACK": "1"}
+    # Whoever presses Run looks at the page and waits: the worker asks for runs more often than every 15 s.
+    environment["PREFECT_WORKER_QUERY_SECONDS"] = "2"
     with screen.step("schema migrations"):
         _run([sys.executable, "-m", "flows", "apply_migrations"], environment)
     with screen.step("flows deployed"):
@@ -68,7 +72,7 @@ def _start(screen: Screen, ready: Stage) -> str:
     with screen.step("worker and writer started"):
         argv = [*PREFECT, "worker", "start", "--pool", POOL, "--type", "process"]
         ready.held.start_process("worker", argv, environment, ready.folder / "worker.log")
-        ready.start_writer(SEED)
+        ready.start_writer(SEED, more=("--refused-share", str(REFUSED_SHARE)))
     return url
 
 

@@ -9,7 +9,7 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -46,10 +46,10 @@ class Stage:
         """Where the writer keeps what it committed."""
         return self.folder / "writer.ledger"
 
-    def start_writer(self, seed: int) -> None:
+    def start_writer(self, seed: int, *, more: Sequence[str] = ()) -> None:
         """Start the application that keeps writing, as a process of its own under the watchdog."""
         environment = {**os.environ, "WRITER_DSN": self.server.dsn_for(DATABASE, WRITER, self.writer_password)}
-        arguments = ["--dsn-env", "WRITER_DSN", "--ledger", str(self.ledger), "--seed", str(seed)]
+        arguments = ["--dsn-env", "WRITER_DSN", "--ledger", str(self.ledger), "--seed", str(seed), *more]
         argv = [sys.executable, "-m", "tests.demo.writer", *arguments]
         self.held.start_process("writer", argv, environment, self.folder / "writer.log")
 

@@ -23,6 +23,8 @@ from tests.flows.pages import PATIENCE_S, Pages
 
 SIGNED = {"decision": "approve", "name": "Ada", "reason": "compared twice", "dba": True, "rollback_plan": True}
 
+OUT_OF_SPAN = "insert into shop.bills (customer, issued, cents) values ('old', '2001-01-01', 1)"
+
 LOCKS = """
     select l.objid from pg_locks l join pg_database d on d.oid = l.database
     where l.locktype = 'advisory' and d.datname = current_database()
@@ -133,6 +135,40 @@ def test_a_refusal_fails_the_run_in_one_line_and_the_next_run_asks_anew(case: Ca
     again = case.begin()
     assert again["state_name"] == "Suspended"
     assert key_of(again) != key_of(run)
+
+
+def test_a_no_to_a_form_of_a_state_that_has_passed_is_a_no(case: Case) -> None:
+    run = case.begin()
+    case.bills.change(OUT_OF_SPAN)
+
+    refused = case.answer(run, decision="refuse", name="Grace", reason="not on a Friday")
+
+    assert refused["state_type"] == "FAILED"
+    assert "refused by Grace" in refused["state"]["message"]
+    again = case.begin()
+    assert again["state_name"] == "Suspended", "a new run asks anew"
+
+
+def test_a_yes_to_a_form_of_a_state_that_has_passed_is_asked_for_again_and_the_log_says_why(case: Case) -> None:
+    run = case.begin()
+    case.bills.change(OUT_OF_SPAN)
+
+    again = case.answer(run, **SIGNED)
+
+    assert again["state_name"] == "Suspended"
+    why = "The approval of bills by Ada does not count: 1 more rows are in quarantine than when it was asked for."
+    assert why in case.pages.wait_for_line(run["id"], "does not count")
+    assert case.bills.kind() == "r"
+    assert case.answer(again, **SIGNED)["state_type"] == "COMPLETED"
+
+
+def test_the_artifact_of_a_suspended_run_says_what_a_person_does(case: Case) -> None:
+    run = case.begin()
+
+    said = case.pages.artifacts_of(run["id"])["migrate"]
+
+    assert "Press **Resume** on this run's page" in said
+    assert "```sh\npython -m flows approve bills --name NAME --reason REASON" in said
 
 
 def test_a_run_that_was_cancelled_and_retried_shows_its_form_again(case: Case) -> None:

@@ -44,8 +44,10 @@ def test_the_form_has_brakes_with_titles_bounds_and_safe_defaults(deployed: Page
     fields = schema["definitions"]["Safety"]["properties"]
 
     assert schema["properties"]["safety"]["default"] == {"apply": False, "at_most": None}
-    assert [fields[name]["title"] for name in ("apply", "at_most")] == ["Apply the plan", "Remove at most"]
+    assert [fields[name]["title"] for name in ("apply", "at_most")] == ["Apply the plan", "Take at most"]
     assert [(part["minimum"], part["maximum"]) for part in fields["at_most"]["anyOf"] if "minimum" in part] == [(1, 50)]
+    # What the page says of a number beyond them is "is not valid under any of the given schemas".
+    assert "From 1 to 50" in fields["at_most"]["description"]
 
 
 def test_the_form_of_a_migration_offers_the_two_ways_of_approval(deployed: Pages) -> None:
