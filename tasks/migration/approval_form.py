@@ -7,6 +7,7 @@ Keep out: what makes an approval valid (`approval`) and the suspension itself (`
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from prefect.client.orchestration import get_client
@@ -60,11 +61,11 @@ def former_answer(sign_offs: Sequence[str]) -> tuple[str, Answer] | None:
     keys = {keyset_from_paused_state(Suspended(pause_key=key))["response"]: key for key in shown}
     with get_client(sync_client=True) as client:
         stored = client.filter_flow_run_input(run.id, key_prefix="suspended-", limit=200, exclude_keys=set())
-    answers = sorted((entry.created or run.created, keys[entry.key]) for entry in stored if entry.key in keys)
+    answers = [entry for entry in stored if entry.key in keys]
     if not answers:
         return None
-    key = answers[-1][1]
-    return key, form(sign_offs).load(keyset_from_paused_state(Suspended(pause_key=key)), run.id)
+    newest = max(answers, key=lambda entry: entry.created or datetime.min.replace(tzinfo=UTC))
+    return keys[newest.key], form(sign_offs).model_validate(newest.decoded_value)
 
 
 def _this_run() -> FlowRun | None:

@@ -443,6 +443,9 @@ def describe_removal(result: RetentionResult) -> str:
     )
     done = {"detached": result.detached, "archived": result.archived, "dropped": result.dropped}
     counts = ", ".join(f"{len(names)} {what}{size if what == 'archived' else ''}" for what, names in done.items())
-    names = [f"- {what}: {', '.join(names)}" for what, names in done.items() if names]
+    said: dict[tuple[str, ...], list[str]] = {}
+    for what, names in done.items():
+        said.setdefault(names, []).append(what)
+    names = [f"- {' and '.join(whats)}: {', '.join(names)}" for names, whats in said.items() if names]
     left = f" {len(result.debt)} due and left for later." if result.debt else ""
     return "\n".join([f"{result.table}: {counts}.{left}", "", *names]).rstrip()

@@ -70,6 +70,8 @@ def test_an_applied_run_passes_its_gate_and_archives_as_tasks(conn: psycopg.Conn
 
     assert result.archived == names(DUE)
     assert states(conn) == dict.fromkeys(names(DUE), "archived")
+    done = httpx.get(f"{prefect_api}/artifacts/enforce-retention/latest").json()["data"]
+    assert done.endswith(f"- detached and archived: {', '.join(result.archived)}"), "each name once"
     assert newest(prefect_api, "flow")[0]["name"] == f"APPLY retention {TABLE} {AS_OF:%Y-%m-%d}"
     assert f"archive {name_of(-13)} and 1 more" in {run["name"] for run in newest(prefect_api, "task")}
     verdict = "select status, split_part(subject, ' ', 1), count(*) from maintenance.verdict group by 1, 2"
