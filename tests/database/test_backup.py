@@ -280,7 +280,6 @@ def test_a_rehearsal_tries_the_backup_of_every_source(server: Server) -> None:
             ).fetchone()
             for s in migration.sources
         }
-        assert result.lacks
         assert "The backups were tried:\n\n- The backup of" in describe_cutover(result)
         assert [note.partition(" rows of ")[0] for note in result.restored] == [
             f"The backup of {relation} was restored and compared: {count[0]:,}" for relation, count in counts.items() if count
