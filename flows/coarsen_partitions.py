@@ -9,11 +9,11 @@ from prefect import flow
 
 from tasks.core.connect import as_of_or_now
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import each, finish, flow_runtime, manual, run_name
+from tasks.core.flowruns import each, each_of, finish, flow_runtime, manual, run_name
 from tasks.core.ledger import Deferred
 from tasks.core.parameters import Safety
 from tasks.partitions.coarsen import CoarseningResult
-from tasks.partitions.steps import coarsen_partitions_of
+from tasks.partitions.steps import coarsen_partitions_of, plan_merges_of
 
 
 @manual
@@ -38,5 +38,9 @@ def coarsen_partitions(
     with flow_runtime():
         declaration = read_declaration()
         names = [name for name in declaration.table_names(table) if table or declaration.table(name).partitioning.coarsen]
-        work = partial(coarsen_partitions_of, safety=safety, as_of=as_of_or_now(as_of))
-        return finish(each("coarsen_partitions", names, work), "partitioning.coarsen")
+        moment = as_of_or_now(as_of)
+        if safety.apply:
+            results = each("coarsen_partitions", names, partial(coarsen_partitions_of, safety=safety, as_of=moment))
+        else:
+            results = each_of("coarsen_partitions", plan_merges_of(names, safety, moment))
+        return finish(results, "partitioning.coarsen")

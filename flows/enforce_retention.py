@@ -9,11 +9,11 @@ from prefect import flow
 
 from tasks.core.connect import as_of_or_now
 from tasks.core.declaration import read_declaration
-from tasks.core.flowruns import each, finish, flow_runtime, manual
+from tasks.core.flowruns import each, each_of, finish, flow_runtime, manual
 from tasks.core.ledger import Deferred
 from tasks.core.parameters import Safety
 from tasks.partitions.retire import RetentionResult
-from tasks.partitions.steps import enforce_retention_of, retention_run_name
+from tasks.partitions.steps import enforce_retention_of, plan_retention_of, retention_run_name
 
 
 @manual
@@ -38,5 +38,9 @@ def enforce_retention(
     with flow_runtime():
         declaration = read_declaration()
         names = [name for name in declaration.table_names(table) if table or declaration.table(name).retention]
-        work = partial(enforce_retention_of, safety=safety, as_of=as_of_or_now(as_of))
-        return finish(each("enforce_retention", names, work), "a retention")
+        moment = as_of_or_now(as_of)
+        if safety.apply:
+            results = each("enforce_retention", names, partial(enforce_retention_of, safety=safety, as_of=moment))
+        else:
+            results = each_of("enforce_retention", plan_retention_of(names, safety, moment))
+        return finish(results, "a retention")

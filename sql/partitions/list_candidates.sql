@@ -1,12 +1,62 @@
--- The partitions of a table and those that retention has detached from it, with what the catalog says of each now.
--- Who references it is found by its dependencies: nothing else leads from a table to foreign keys without reading them all.
--- params: parent, parent_oid
+-- The partitions of tables and those that retention has detached from them, with what the catalog says of each now.
+-- Who references one is found by its dependencies: nothing else leads from a table to foreign keys without reading them all.
+-- params: parents, parent_oids
+with asked as (
+    select t.parent, t.oid from unnest(%(parents)s::text[], %(parent_oids)s::oid[]) as t (parent, oid)
+),
+
+found as materialized (
+    select a.parent, b.*
+    from maintenance.partition as b
+    inner join asked as a on b.parent_oid = a.oid
+    where b.parent_oid = any(%(parent_oids)s::oid[])
+),
+
+-- What refers to another table depends on it normally; a table's own constraints and indexes, which are many, do not.
+referring as materialized (
+    select distinct f.relation_oid as oid, d.classid, d.objid
+    from found as f
+    inner join pg_catalog.pg_depend as d on f.relation_oid = d.refobjid and d.refclassid = 'pg_catalog.pg_class'::regclass
+    where d.deptype = 'n' and d.classid in ('pg_catalog.pg_rewrite'::regclass, 'pg_catalog.pg_constraint'::regclass)
+),
+
+needed as (
+    select
+        f.relation_oid as oid,
+        1 as place,
+        format('the publication %%I names it; take it out of there first', b.pubname) as reason
+    from found as f
+    inner join pg_catalog.pg_publication_rel as y on f.relation_oid = y.prrelid
+    inner join pg_catalog.pg_publication as b on y.prpubid = b.oid
+    union all
+    select r.oid, 2 as place, format('%%s reads it by its name; let that read the table instead', w.ev_class::regclass) as reason
+    from referring as r
+    inner join pg_catalog.pg_rewrite as w on r.objid = w.oid and r.oid <> w.ev_class
+    where r.classid = 'pg_catalog.pg_rewrite'::regclass
+    union all
+    select
+        r.oid,
+        3 as place,
+        format('the foreign key %%I of %%s references it by its name; drop that first', k.conname, k.conrelid::regclass) as reason
+    from referring as r
+    inner join pg_catalog.pg_constraint as k on r.objid = k.oid and r.oid = k.confrelid
+    where r.classid = 'pg_catalog.pg_constraint'::regclass and k.contype = 'f' and k.conparentid = 0
+),
+
+first_needed as (
+    select distinct on (n.oid) n.oid, n.reason from needed as n order by n.oid, n.place, n.reason
+)
+
 select
+    coalesce(p.parent, r.parent) as parent,
     coalesce(p.schema || '.' || p.name, r.partition) as name,
     coalesce(p.relation_oid, r.partition_oid) as oid,
     coalesce(p.lower, r.lower) as lower,
     coalesce(p.upper, r.upper) as upper,
     coalesce(p.is_default, false) as is_default,
+    -- A foreign table's server may be away, and a name with a dot cannot be told apart in the records.
+    strpos(p.schema || p.name, '.') > 0
+    or not p.is_leaf and exists (select from pg_catalog.pg_class as g where g.oid = p.relation_oid and g.relkind = 'f') as is_unread,
     case
         when p.is_pending_detach then 'pending'
         when p.relation_oid is not null then 'attached'
@@ -20,38 +70,7 @@ select
             then 'it is partitioned itself or a foreign table; remove it by hand'
         when strpos(p.schema || p.name, '.') > 0
             then 'its name has a dot, which stands between schema and name in the records; rename it'
-        when p.relation_oid is not null then coalesce(
-            (
-                select format('the publication %%I names it; take it out of there first', b.pubname)
-                from pg_catalog.pg_publication_rel as y
-                inner join pg_catalog.pg_publication as b on y.prpubid = b.oid
-                where y.prrelid = p.relation_oid
-                order by b.pubname
-                limit 1
-            ),
-            (
-                select format('%%s reads it by its name; let that read the table instead', w.ev_class::regclass)
-                from pg_catalog.pg_depend as d
-                inner join pg_catalog.pg_rewrite as w on d.objid = w.oid
-                where
-                    d.classid = 'pg_catalog.pg_rewrite'::regclass and d.refclassid = 'pg_catalog.pg_class'::regclass
-                    and d.refobjid = p.relation_oid and w.ev_class <> p.relation_oid
-                order by w.ev_class
-                limit 1
-            ),
-            (
-                select format('the foreign key %%I of %%s references it by its name; drop that first', k.conname, k.conrelid::regclass)
-                from pg_catalog.pg_depend as d
-                inner join pg_catalog.pg_constraint as k on d.objid = k.oid
-                where
-                    d.classid = 'pg_catalog.pg_constraint'::regclass and d.refclassid = 'pg_catalog.pg_class'::regclass
-                    and d.refobjid = p.relation_oid
-                    and k.contype = 'f' and k.confrelid = p.relation_oid and k.conparentid = 0
-                order by k.conname
-                limit 1
-            ),
-            ''
-        )
+        when p.relation_oid is not null then coalesce(q.reason, '')
         when c.oid is null then 'its table is gone'
         when n.nspname || '.' || c.relname <> r.partition
             then format('its table is called %%s.%%s now; give it back its name', n.nspname, c.relname)
@@ -59,12 +78,12 @@ select
         when i.inhparent is not null then format('its table is a partition of %%s now', i.inhparent::regclass)
         else ''
     end as obstacle
-from (
-    select b.* from maintenance.partition as b where b.parent_oid = %(parent_oid)s
-) as p
+from found as p
 full join (
-    select o.* from maintenance.retirement as o where o.parent = %(parent)s and o.state not in ('dropped', 'returned')
-) as r on p.relation_oid = r.partition_oid
+    select o.* from maintenance.retirement as o
+    where o.parent = any(%(parents)s::text[]) and o.state not in ('dropped', 'returned')
+) as r on p.relation_oid = r.partition_oid and p.parent = r.parent
+left join first_needed as q on p.relation_oid = q.oid
 left join pg_catalog.pg_class as c on r.partition_oid = c.oid
 left join pg_catalog.pg_namespace as n on c.relnamespace = n.oid
 left join pg_catalog.pg_inherits as i on c.oid = i.inhrelid

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
@@ -198,11 +198,24 @@ def each(flow: str, names: Iterable[N], work: Callable[[N], R]) -> list[R]:
         except MaintenanceError as error:
             log().error("%s: %s", name, error)
             failures.append((name, error))
-    if len(failures) == 1 and len(chosen) == 1:
+    _raise_all(flow, failures, len(chosen))
+    return results
+
+
+def each_of(flow: str, done: Mapping[str, R | MaintenanceError]) -> list[R]:
+    """Return what was done for all names at once; raises as `each` where an error stands in the place of a result."""
+    failures = [(name, one) for name, one in done.items() if isinstance(one, MaintenanceError)]
+    for name, error in failures:
+        log().error("%s: %s", name, error)
+    _raise_all(flow, failures, len(done))
+    return [one for one in done.values() if not isinstance(one, MaintenanceError)]
+
+
+def _raise_all(flow: str, failures: Sequence[tuple[object, MaintenanceError]], of: int) -> None:
+    if len(failures) == 1 and of == 1:
         raise failures[0][1]
     if failures:
         raise Unfinished(flow=flow, failures="; ".join(f"{name}: {error}" for name, error in failures))
-    return results
 
 
 def finish(results: list[R], declares: str = "") -> Any:

@@ -6,14 +6,21 @@ Keep out: deciding (`plan`) and changing (`create`, `indexes`). Nothing here tak
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
 
-from tasks.core.connect import Connection
-from tasks.core.errors import MissingRelation, MissingRight, UnsuitableRelation
+from tasks.core.connect import Connection, Kind, transaction
+from tasks.core.errors import LockBusy, MaintenanceError, MissingRelation, MissingRight, UnsuitableRelation
 from tasks.core.names import Relation
 from tasks.core.sqlfiles import fetch, fetch_one
 from tasks.partitions.partition import Likeness, Parent, Partition
+
+#: Tables whose facts are read in one transaction: few statements for each, and few locks at once.
+MOST_TOGETHER = 100
+
+T = TypeVar("T")
+K = TypeVar("K")
 
 _KEY_TYPES = {
     "timestamp with time zone": "timestamptz",
@@ -24,8 +31,17 @@ _KEY_TYPES = {
 
 def list_partitions(conn: Connection, relation: Relation) -> list[Partition]:
     """Return the direct partitions in order of their lower bound, the default last; pending detaches are among them."""
-    rows = fetch(conn, "partitions/list_partitions", schema=relation.schema, name=relation.name)
-    return [Partition(Relation(row.pop("schema"), row.pop("name")), **row) for row in rows]
+    oids = fetch(conn, "partitions/oid_of", schema=relation.schema, name=relation.name)
+    return [partition for row in oids for partition in list_partitions_of(conn, [row["oid"]])[row["oid"]]]
+
+
+def list_partitions_of(conn: Connection, parents: Sequence[int]) -> dict[int, list[Partition]]:
+    """Return what `list_partitions` does of every table at once, by its oid."""
+    found: dict[int, list[Partition]] = {parent: [] for parent in parents}
+    for row in fetch(conn, "partitions/list_partitions", parents=list(parents)):
+        states = (row["is_pending_detach"], row["is_default"], row["is_leaf"])
+        found[row["parent_oid"]].append(Partition(Relation(row["schema"], row["name"]), row["lower"], row["upper"], *states))
+    return found
 
 
 def read_parent(conn: Connection, relation: Relation, by: str | None = None, *, to_build: bool = True) -> Parent:
@@ -36,19 +52,49 @@ def read_parent(conn: Connection, relation: Relation, by: str | None = None, *, 
     Raises MissingRelation, UnsuitableRelation naming what it is instead, or MissingRight where the session's role is not
     a member of the owner.
     """
-    rows = fetch(conn, "partitions/read_parent", schema=relation.schema, name=relation.name)
-    if not rows:
-        raise MissingRelation(str(relation), f" in the database {conn.info.dbname}")
-    facts = rows[0]
-    reason = _unsuitable(facts, by)
-    if reason:
-        raise UnsuitableRelation(
-            str(relation), reason, "Partition it by range over one column of time, and declare that column."
-        )
-    if not facts["may_own"]:
-        remedy = f"Grant it with: grant {facts['owner']} to {facts['role_name']}"
-        raise MissingRight(facts["role_name"], "maintain", str(relation), f"only its owner {facts['owner']} may", remedy)
-    return _parent(relation, facts, _likeness(conn, facts["oid"]) if to_build else Likeness())
+    parent = or_raise(read_parents(conn, {relation: by})[relation])
+    return replace(parent, likeness=_likeness(conn, parent.oid)) if to_build else parent
+
+
+def read_parents(conn: Connection, asked: Mapping[Relation, str | None]) -> dict[Relation, Parent | MaintenanceError]:
+    """Return what `read_parent` returns or raises of every table at once, without what a new partition takes over."""
+    names = {"schemas": [relation.schema for relation in asked], "names": [relation.name for relation in asked]}
+    rows = {(row["schema"], row["name"]): row for row in fetch(conn, "partitions/read_parents", **names)}
+    where = f" in the database {conn.info.dbname}"
+    return {
+        relation: _parent(relation, rows[key], by)
+        if (key := (relation.schema, relation.name)) in rows
+        else MissingRelation(str(relation), where)
+        for relation, by in asked.items()
+    }
+
+
+def or_raise(found: T | MaintenanceError) -> T:
+    """Return what was found of one table among many, or raise what was found wrong with it."""
+    if isinstance(found, MaintenanceError):
+        raise found
+    return found
+
+
+def each_found(
+    names: Sequence[K], read: Callable[[Connection, Sequence[K]], Mapping[K, T | MaintenanceError]]
+) -> dict[K, T | MaintenanceError]:
+    """Read the facts of many tables, MOST_TOGETHER in one transaction; those of a busy one are read apart from the others.
+
+    So a table that somebody has locked fails alone, with LockBusy. Locks: what `read` takes, until its transaction ends.
+    """
+    found: dict[K, T | MaintenanceError] = {}
+    for first in range(0, len(names), MOST_TOGETHER):
+        together = names[first : first + MOST_TOGETHER]
+        try:
+            with transaction(Kind.READ) as conn:
+                found |= read(conn, together)
+        except LockBusy as error:
+            if len(together) == 1:
+                found[together[0]] = error
+            else:
+                found |= {name: one for alone in together for name, one in each_found([alone], read).items()}
+    return found
 
 
 def _unsuitable(facts: Mapping[str, Any], by: str | None) -> str | None:
@@ -65,10 +111,17 @@ def _unsuitable(facts: Mapping[str, Any], by: str | None) -> str | None:
     return None
 
 
-def _parent(relation: Relation, facts: Mapping[str, Any], likeness: Likeness) -> Parent:
+def _parent(relation: Relation, facts: Mapping[str, Any], by: str | None) -> Parent | MaintenanceError:
+    reason = _unsuitable(facts, by)
+    if reason:
+        remedy = "Partition it by range over one column of time, and declare that column."
+        return UnsuitableRelation(str(relation), reason, remedy)
+    if not facts["may_own"]:
+        remedy = f"Grant it with: grant {facts['owner']} to {facts['role_name']}"
+        return MissingRight(facts["role_name"], "maintain", str(relation), f"only its owner {facts['owner']} may", remedy)
     kept = ("oid", "key", "owner", "has_rls", "has_default", "is_owned_by_session")
     key_type: Any = _KEY_TYPES[facts["key_type"]]
-    return Parent(relation=relation, key_type=key_type, likeness=likeness, **{name: facts[name] for name in kept})
+    return Parent(relation=relation, key_type=key_type, likeness=Likeness(), **{name: facts[name] for name in kept})
 
 
 def _likeness(conn: Connection, oid: int) -> Likeness:

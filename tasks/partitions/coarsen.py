@@ -25,11 +25,11 @@ from tasks.core.progress import ignore
 from tasks.core.sqlfiles import fetch, fetch_one, run, trusted
 from tasks.partitions.bounds import Bounds
 from tasks.partitions.build import attach_partition, build_partition, finish_partition, list_lacking_checks
-from tasks.partitions.catalog import read_parent
+from tasks.partitions.catalog import each_found, or_raise, read_parent
 from tasks.partitions.coarsen_plan import Coarsening, CoarseningPlan, Merge, plan_coarsening
 from tasks.partitions.figures import list_columns, read_figures
 from tasks.partitions.partition import Parent
-from tasks.partitions.retention_facts import Observed, observe
+from tasks.partitions.retention_facts import Listed, list_all
 
 FLOW = "coarsen_partitions"
 WATCHES = ("maintenance_coarsening", "maintenance_coarsening_truncate")
@@ -37,6 +37,8 @@ WATCHES = ("maintenance_coarsening", "maintenance_coarsening_truncate")
 FREEZE_TRIES, FREEZE_PAUSE_S = 5, 1.0
 
 OnPlan = Callable[[CoarseningPlan], None]
+#: What is known of a table, and by partition why it cannot be replaced.
+_Observed = tuple[Listed, Mapping[str, str]]
 
 
 @dataclass(eq=False)
@@ -121,34 +123,71 @@ def coarsen(
     and the members for the exchange, each under a small lock_timeout. Deferred while another run holds the table or a
     migration into it captures. Raises NotDeclared, UnsuitableRelation, CopyDiffers, LockBusy, MembersGone, Unfinished.
     """
-    policy = _policy(declaration, table, safety)
+    policy = or_raise(_policy(declaration, table, safety))
     cut = declaration.table(table).partitioning
     show = on_plan or ignore
     if not safety.apply:
-        plan = _plan(_observe(table, cut), Relation.parse(table), policy, as_of)
-        show(plan)
-        return CoarseningResult(table, applied=False, debt=len(plan.merges) + len(plan.debt))
+        return or_raise(plan_merges([table], declaration, as_of, safety, on_plan=show)[table])
     overdue_after = declaration.flow(FLOW).overdue_after
     work = partial(_apply, table=Relation.parse(table), cut=cut, policy=policy, as_of=as_of, on_plan=show)
     return run_exclusively(FLOW, table, work, overdue_after=overdue_after, flow_run_id=flow_run_id)
 
 
-def _policy(declaration: Declaration, table: str, safety: Safety) -> Coarsening:
+def _policy(declaration: Declaration, table: str, safety: Safety) -> Coarsening | UnsuitableRelation:
     declared = declaration.table(table)
     asked, keep = declared.partitioning.coarsen, declared.retention.keep if declared.retention else None
     if asked is None:
-        raise UnsuitableRelation(table, "it declares no coarsening", "Declare partitioning.coarsen, or leave this table out.")
+        return UnsuitableRelation(table, "it declares no coarsening", "Declare partitioning.coarsen, or leave this table out.")
     return Coarsening(asked.after, asked.to, declared.partitioning.zone, safety.at_most or asked.at_most_per_run, keep)
 
 
-def _observe(table: str, cut: Partitioning) -> tuple[Observed, Mapping[str, str]]:
-    with transaction(Kind.READ) as conn:
-        seen = observe(conn, Relation.parse(table), cut)
-        rows = fetch(conn, "partitions/coarsening_obstacles", parent=table, parent_oid=seen.parent.oid)
-        return seen, {row["name"]: row["reason"] for row in rows}
+def plan_merges(
+    tables: Sequence[str], declaration: Declaration, as_of: datetime, safety: Safety, *, on_plan: OnPlan | None = None
+) -> dict[str, CoarseningResult | MaintenanceError]:
+    """Say of each table what `coarsen` would merge, all of them read by the same few statements; nothing is changed.
+
+    `on_plan` gets each plan; a table without one has the error that `coarsen` would raise. Locks: ACCESS SHARE on the catalog.
+    """
+    found = {table: _policy(declaration, table, safety) for table in tables}
+    columns = {table: declaration.table(table).partitioning.by for table in tables}
+
+    def read(conn: Connection, together: Sequence[str]) -> dict[str, _Observed | MaintenanceError]:
+        return _observe(conn, {table: columns[table] for table in together})
+
+    seen = each_found([table for table, policy in found.items() if isinstance(policy, Coarsening)], read)
+    return {
+        table: _only_plan(table, seen[table], policy, as_of, on_plan or ignore) if isinstance(policy, Coarsening) else policy
+        for table, policy in found.items()
+    }
 
 
-def _plan(observed: tuple[Observed, Mapping[str, str]], table: Relation, policy: Coarsening, as_of: datetime) -> CoarseningPlan:
+def _only_plan(
+    table: str, seen: _Observed | MaintenanceError, policy: Coarsening, as_of: datetime, on_plan: OnPlan
+) -> CoarseningResult | MaintenanceError:
+    if isinstance(seen, MaintenanceError):
+        return seen
+    plan = _plan(seen, Relation.parse(table), policy, as_of)
+    on_plan(plan)
+    return CoarseningResult(table, applied=False, debt=len(plan.merges) + len(plan.debt))
+
+
+def _observe(conn: Connection, columns: Mapping[str, str]) -> dict[str, _Observed | MaintenanceError]:
+    """Read what plans of tables depend on, given the declared column of each."""
+    found = list_all(conn, {Relation.parse(table): by for table, by in columns.items()})
+    members = [
+        (str(table), seen.oids[candidate.name], candidate.name)
+        for table, seen in found.items()
+        if isinstance(seen, Listed)
+        for candidate in seen.candidates
+        if candidate.state in ("attached", "pending")
+    ]
+    oids = {"parents": [parent for parent, _, _ in members], "oids": [oid for _, oid, _ in members]}
+    names = {oid: name for _, oid, name in members}
+    reasons = {names[row["oid"]]: row["reason"] for row in fetch(conn, "partitions/coarsening_obstacles", **oids)}
+    return {str(table): (seen, reasons) if isinstance(seen, Listed) else seen for table, seen in found.items()}
+
+
+def _plan(observed: _Observed, table: Relation, policy: Coarsening, as_of: datetime) -> CoarseningPlan:
     seen, obstacles = observed
     return plan_coarsening(table, seen.candidates, seen.holds, obstacles, policy=policy, as_of=as_of)
 
@@ -163,7 +202,8 @@ def _apply(
         return Deferred(FLOW, str(table), f"migration {under_way[0]['name']} captures changes until its cutover")
     job = _Job(started, table, parent)
     ends = [_carry_on(job, begun) for begun in _unfinished(table)]
-    observed = _observe(str(table), cut)
+    with transaction(Kind.READ) as conn:
+        observed = or_raise(_observe(conn, {str(table): cut.by})[str(table)])
     plan = _plan(observed, table, policy, as_of)
     on_plan(plan)
     errors: list[MaintenanceError] = []
@@ -215,7 +255,7 @@ def _carry_on(job: _Job, begun: _Begun) -> tuple[str, str, int]:
     return begun.partition, "done", _drop_members(job, begun)
 
 
-def _watch(job: _Job, merge: Merge, seen: Observed) -> _Begun:
+def _watch(job: _Job, merge: Merge, seen: Listed) -> _Begun:
     """Record the intent and watch the members: whoever writes to one from here on is seen."""
     partition = str(job.table.sibling(merge.name))
 

@@ -87,11 +87,14 @@ def plan_coarsening(
 def _groups(candidates: Sequence[Candidate], policy: Coarsening) -> dict[Bounds, list[Candidate]]:
     """Partitions by the longer interval that they begin in, both oldest first; detached ones are not ours."""
     groups: dict[Bounds, list[Candidate]] = {}
+    bounds: Bounds | None = None
     for candidate in sorted(candidates, key=lambda c: (c.lower is None, c.lower)):
         if candidate.lower is None or candidate.upper is None or candidate.is_default:
             continue
         if candidate.state in ("attached", "pending"):
-            groups.setdefault(interval_at(candidate.lower, policy.to, policy.zone), []).append(candidate)
+            if bounds is None or candidate.lower >= bounds[1]:
+                bounds = interval_at(candidate.lower, policy.to, policy.zone)
+            groups.setdefault(bounds, []).append(candidate)
     return groups
 
 

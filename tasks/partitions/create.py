@@ -7,29 +7,29 @@ cutover transaction, by the lock `run:create:<table>`; it shares no lock and no 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 import psycopg
 from psycopg import sql
 
 from tasks.core.connect import LOCK_BUDGET_S, Connection, Kind, transaction, with_lock_retries
 from tasks.core.declaration import Declaration, Table
-from tasks.core.errors import MissingRight, Permanent, UnsuitableRelation
+from tasks.core.errors import MaintenanceError, MissingRight, Permanent, UnsuitableRelation
 from tasks.core.ledger import CREATION, Deferred, Run, enter_unit, run_exclusively
 from tasks.core.names import Relation
 from tasks.core.sqlfiles import fetch, run
 from tasks.partitions import build
 from tasks.partitions.bounds import Bounds
-from tasks.partitions.catalog import list_partitions, read_parent
+from tasks.partitions.catalog import each_found, list_partitions_of, or_raise, read_parent, read_parents
 from tasks.partitions.default_rows import count_rows, default_of, move_rows
 from tasks.partitions.indexes import IndexResult, Phase, ensure_indexes
 from tasks.partitions.left_out import NOTHING, LeftOut, list_pending, read_left_out
 from tasks.partitions.partition import Parent, Partition
-from tasks.partitions.plan import FOREVER, Create, Wanted, covered_until, plan_creation
+from tasks.partitions.plan import FOREVER, Create, Wanted, covered_until, plan_creation, require_free_names
 
 FLOW = "create_partitions"
 #: More than these are made alike and not shown: an artifact is read by a person.
@@ -98,6 +98,15 @@ class CreationResult:
 
 
 @dataclass(frozen=True)
+class Looked:
+    """What the catalog and the ledger say of one table at one moment, as far as a plan needs it."""
+
+    parent: Parent
+    existing: list[Partition]
+    registered: list[Bounds]
+
+
+@dataclass(frozen=True)
 class _Job:
     """One run for one table."""
 
@@ -105,19 +114,13 @@ class _Job:
     relation: Relation
     policy: Table
     wanted: Wanted
+    #: What was known of the table before this run had its lock.
+    seen: Looked | None = None
 
     @property
     def group(self) -> str:
         """The group of the run's lock."""
         return CREATION + str(self.relation)
-
-
-@dataclass(frozen=True)
-class _Observed:
-    parent: Parent
-    existing: list[Partition]
-    registered: list[Bounds]
-    taken: frozenset[str]
 
 
 OnPlan = Callable[[CreationPlan], None]
@@ -128,12 +131,14 @@ def ensure_partitions(
     declaration: Declaration,
     as_of: datetime,
     *,
+    seen: Looked | None = None,
     on_plan: OnPlan | None = None,
     flow_run_id: str | None = None,
 ) -> CreationResult | Deferred:
     """Make every partition that `table` lacks up to its declared runway past `as_of`, and its declared indexes.
 
-    A second call plans nothing. Locks: SHARE UPDATE EXCLUSIVE on the parent for milliseconds per partition; where there is a
+    What `look_at` has `seen` of it spares a look where nothing is lacking; before anything is made it is looked at anew. A
+    second call plans nothing. Locks: SHARE UPDATE EXCLUSIVE on the parent for milliseconds per partition; where there is a
     default partition, SHARE ROW EXCLUSIVE on it while its rows move and ACCESS EXCLUSIVE for the attach; see
     `ensure_indexes` for indexes. Deferred where another creation of this table or its cutover runs. Raises NotDeclared,
     MissingRelation, UnsuitableRelation, MissingRight, NameTaken, InvalidName, TooManyPartitions, DefaultHoldsRows, LockBusy,
@@ -142,7 +147,7 @@ def ensure_partitions(
     policy = declaration.table(table)
 
     def work(started: Run) -> CreationResult:
-        return _ensure(_Job(started, Relation.parse(table), policy, _wanted(policy, as_of)), declaration, on_plan)
+        return _ensure(_Job(started, Relation.parse(table), policy, _wanted(policy, as_of), seen), declaration, on_plan)
 
     overdue_after = declaration.flow(FLOW).overdue_after
     return run_exclusively(FLOW, table, work, overdue_after=overdue_after, group=CREATION + table, flow_run_id=flow_run_id)
@@ -150,19 +155,39 @@ def ensure_partitions(
 
 def _ensure(job: _Job, declaration: Declaration, on_plan: OnPlan | None) -> CreationResult:
     """Indexes come first only where no partition has to be built under them: elsewhere the runway is more urgent."""
-    is_empty = not _observe(job).existing
+    looked = job.seen or _look(job)
+    is_empty = not looked.existing
     indexes = _declared_indexes(job, declaration) if is_empty else []
-    observed = _observe(job)
-    planned = plan_creation(job.relation, job.wanted, observed.existing, observed.registered, observed.taken)
-    creates = _with_default_rows(observed, planned)
+    if is_empty or (job.seen and _planned(job, looked)):
+        looked = _look(job)
+    looked, creates = _to_make(job, looked)
     if on_plan:
-        on_plan(_explained(job, observed, creates))
-    _create_all(job, observed, creates)
-    until = _proven_runway(job)
+        on_plan(_explained(job, looked, creates))
+    _create_all(job, looked, creates)
+    until = _proven_runway(job, _look(job) if creates else looked)
     indexes = indexes if is_empty else _declared_indexes(job, declaration)
     runway = None if until == FOREVER else until
-    lacking = (_left_out(observed.parent, creates), list_pending(observed.existing))
+    lacking = (_left_out(looked.parent, creates), list_pending(looked.existing))
     return CreationResult(str(job.relation), tuple(creates), runway, tuple(indexes), *lacking)
+
+
+def _planned(job: _Job, looked: Looked) -> list[Create]:
+    return plan_creation(job.relation, job.wanted, looked.existing, looked.registered)
+
+
+def _to_make(job: _Job, looked: Looked) -> tuple[Looked, list[Create]]:
+    """Return what has to be made, its names free, with the rows that move into it and what it takes over from its siblings."""
+    planned, default = _planned(job, looked), default_of(looked.existing)
+    if not planned:
+        return looked, planned
+    with transaction(Kind.READ) as conn:
+        parent = read_parent(conn, job.relation, job.policy.partitioning.by)
+        names = [create.name for create in planned]
+        taken = fetch(conn, "partitions/taken_names", schema=job.relation.schema, names=names)
+        require_free_names(job.relation, planned, {row["name"] for row in taken})
+        # Rows of a default partition refuse a new one for their range (23514): they move with it, and the plan says how many.
+        creates = count_rows(conn, parent, default, planned) if default else planned
+    return replace(looked, parent=parent), creates
 
 
 def _left_out(parent: Parent, creates: Sequence[Create]) -> LeftOut:
@@ -178,46 +203,57 @@ def _wanted(policy: Table, as_of: datetime) -> Wanted:
     return Wanted(cut.every, cut.ahead, as_of, cut.zone, policy.retention.keep if policy.retention else None)
 
 
-def _observe(job: _Job) -> _Observed:
-    relation = job.relation
+def look_at(tables: Sequence[str], declaration: Declaration) -> dict[str, Looked | MaintenanceError]:
+    """Read what plans of creation depend on, of all tables by the same few statements, or why one cannot be maintained.
+
+    Locks: ACCESS SHARE on the catalog.
+    """
+    policies = {table: declaration.table(table) for table in tables}
+
+    def read(conn: Connection, together: Sequence[str]) -> dict[str, Looked | MaintenanceError]:
+        return _look_at(conn, {table: policies[table] for table in together})
+
+    return each_found(tables, read)
+
+
+def _look_at(conn: Connection, policies: Mapping[str, Table]) -> dict[str, Looked | MaintenanceError]:
+    parents = read_parents(conn, {Relation.parse(table): policy.partitioning.by for table, policy in policies.items()})
+    existing = list_partitions_of(conn, [parent.oid for parent in parents.values() if isinstance(parent, Parent)])
+    registered: dict[str, list[Bounds]] = {table: [] for table in policies}
+    for row in fetch(conn, "partitions/registered_bounds", targets=list(policies)):
+        registered[row["target"]].append((row["lower"], row["upper"]))
+    return {
+        table: parent
+        if isinstance(parent, MaintenanceError)
+        else _unfitting(parent, policies[table]) or Looked(parent, existing[parent.oid], registered[table])
+        for table, parent in zip(policies, parents.values(), strict=True)
+    }
+
+
+def _look(job: _Job) -> Looked:
+    table = str(job.relation)
     with transaction(Kind.READ) as conn:
-        parent = read_parent(conn, relation, job.policy.partitioning.by)
-        _require_fitting(parent, job.policy)
-        registered = fetch(conn, "partitions/registered_bounds", target=str(relation))
-        names = fetch(conn, "partitions/taken_names", schema=relation.schema, prefix=f"{relation.name}_p")
-        bounds = [(row["lower"], row["upper"]) for row in registered]
-        return _Observed(parent, list_partitions(conn, relation), bounds, frozenset(row["name"] for row in names))
+        return or_raise(_look_at(conn, {table: job.policy})[table])
 
 
-def _require_fitting(parent: Parent, policy: Table) -> None:
+def _unfitting(parent: Parent, policy: Table) -> UnsuitableRelation | None:
     """A key without time zone has no zone to be cut in, and a day cannot be cut into hours."""
     cut, where = policy.partitioning, f"{parent.key} is of type {parent.key_type}"
     if parent.key_type != "timestamptz" and cut.zone != "UTC":
-        remedy = "Declare no zone: such a key is cut at its own midnights."
-        raise UnsuitableRelation(
-            str(parent.relation), f"{where} and the declared zone {cut.zone} has no meaning for it", remedy
-        )
+        reason = f"{where} and the declared zone {cut.zone} has no meaning for it"
+        return UnsuitableRelation(str(parent.relation), reason, "Declare no zone: such a key is cut at its own midnights.")
     if parent.key_type == "date" and cut.every == "hour":
-        raise UnsuitableRelation(str(parent.relation), f"{where}, which has no hours", "Declare day or longer.")
-
-
-def _with_default_rows(observed: _Observed, creates: Sequence[Create]) -> list[Create]:
-    """Rows of a default partition refuse a new one for their range (23514): they move with it, and the plan says how many."""
-    default = default_of(observed.existing)
-    if default is None or not creates:
-        return list(creates)
-    with transaction(Kind.READ) as conn:
-        return count_rows(conn, observed.parent, default, creates)
+        return UnsuitableRelation(str(parent.relation), f"{where}, which has no hours", "Declare day or longer.")
+    return None
 
 
 def _said(instant: datetime) -> str:
     return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def _explained(job: _Job, observed: _Observed, creates: Sequence[Create]) -> CreationPlan:
-    parent = observed.parent
-    with transaction(Kind.READ) as conn:
-        indexes = fetch(conn, "partitions/list_parent_indexes", parent=parent.oid)
+def _explained(job: _Job, looked: Looked, creates: Sequence[Create]) -> CreationPlan:
+    parent = looked.parent
+    indexes = _parent_indexes(parent) if creates else []
     statements: list[sql.Composed] = []
     for create in creates[:MOST_SHOWN]:
         partition = parent.relation.sibling(create.name)
@@ -225,18 +261,23 @@ def _explained(job: _Job, observed: _Observed, creates: Sequence[Create]) -> Cre
         statements += build.finish_statements(indexes, partition)
         statements += build.attach_statements(parent, partition, create.lower, create.upper)
     texts = tuple(statement.as_string(None) for statement in statements)
-    lacking = (_left_out(parent, creates), list_pending(observed.existing))
+    lacking = (_left_out(parent, creates), list_pending(looked.existing))
     return CreationPlan(str(job.relation), job.wanted.as_of, tuple(creates), texts, *lacking)
 
 
-def _create_all(job: _Job, observed: _Observed, creates: Sequence[Create]) -> None:
+def _parent_indexes(parent: Parent) -> list[dict[str, Any]]:
+    with transaction(Kind.READ) as conn:
+        return fetch(conn, "partitions/list_parent_indexes", parent=parent.oid)
+
+
+def _create_all(job: _Job, looked: Looked, creates: Sequence[Create]) -> None:
     """Make them in order of time, so that the span can rise to the unbroken end after each."""
     has_span, made = bool(creates) and _has_span(job.relation), list[Bounds]()
     for create in creates:
         made.append((create.lower, create.upper))
-        upper = covered_until(job.wanted.as_of, observed.existing, [*observed.registered, *made])
+        upper = covered_until(job.wanted.as_of, looked.existing, [*looked.registered, *made])
         is_rising = has_span and job.wanted.as_of < upper < FOREVER
-        _create_one(job, observed, create, upper if is_rising else None)
+        _create_one(job, looked, create, upper if is_rising else None)
 
 
 def _has_span(target: Relation) -> bool:
@@ -244,8 +285,8 @@ def _has_span(target: Relation) -> bool:
         return bool(fetch(conn, "partitions/read_span", target=str(target)))
 
 
-def _create_one(job: _Job, observed: _Observed, create: Create, span_upper: datetime | None) -> None:
-    parent, default = observed.parent, default_of(observed.existing)
+def _create_one(job: _Job, looked: Looked, create: Create, span_upper: datetime | None) -> None:
+    parent, default = looked.parent, default_of(looked.existing)
 
     def attempt(conn: Connection) -> None:
         enter_unit(conn, job.started, group=job.group)
@@ -292,13 +333,13 @@ def _explained_errors(parent: Parent, create: Create) -> Iterator[None]:
         raise CreationFailed(partition, error.diag.message_primary or str(error)) from error
 
 
-def _proven_runway(job: _Job) -> datetime:
-    """Look again, after the last commit: success is what the catalog says."""
-    observed, wanted = _observe(job), job.wanted
-    until = covered_until(wanted.as_of, observed.existing, observed.registered)
+def _proven_runway(job: _Job, looked: Looked) -> datetime:
+    """Judge by a look after the last commit: success is what the catalog says."""
+    wanted = job.wanted
+    until = covered_until(wanted.as_of, looked.existing, looked.registered)
     if until >= wanted.until:
         return until
-    pending = list_pending(observed.existing)
+    pending = list_pending(looked.existing)
     finalize = f"the detach of {', '.join(pending)} is pending and has to be finalized"
     reason = finalize if pending else "a partition is missing after it"
     raise RunwayShort(str(job.relation), _said(until), _said(wanted.until), reason)

@@ -92,7 +92,7 @@ def _require_allowed(conn: Connection, work: Dropping, step: Drop, retirement_id
     if fetch_one(conn, "partitions/changes_waiting", id=retirement_id)["is_waiting"]:
         raise DropRefused(step.partition.name, "changes in it are still to be carried back to the old tables; run backfill")
     run(conn, "partitions/lock_holds")
-    if not is_still_due(step, work.policy, list_holds(conn, work.table), work.as_of):
+    if not is_still_due(step, work.policy, list_holds(conn, [str(work.table)])[str(work.table)], work.as_of):
         raise DropRefused(str(work.table), f"{step.partition.name} was put on hold")
     work.gate(conn)
 

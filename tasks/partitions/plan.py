@@ -6,7 +6,7 @@ Keep out: SQL, clocks, Prefect, logging. What retention takes away is decided el
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -72,19 +72,19 @@ class Create:
 
 
 def plan_creation(
-    parent: Relation, wanted: Wanted, existing: Sequence[Partition], registered: Sequence[Bounds], taken: frozenset[str]
+    parent: Relation, wanted: Wanted, existing: Sequence[Partition], registered: Sequence[Bounds]
 ) -> list[Create]:
     """Return what is missing between the oldest partition and the end of the runway, in order of time.
 
     Bounds that a backfill has registered count as existing. Pieces follow the calendar, but fit to bounds off it that an
-    adopted table has. Never overlaps. Raises NameTaken for a name among `taken`, InvalidName, TooManyPartitions.
+    adopted table has. Never overlaps. Raises InvalidName, TooManyPartitions.
     """
     start, end = _range(wanted, existing)
     gaps = subtract((start, end), [*(_bounds(p) for p in existing if not p.is_default), *registered])
     pieces = [(piece, gap) for gap in gaps for piece in tile(*gap, wanted.every, wanted.zone) if not _is_past(piece, wanted)]
     if len(pieces) > MOST_AT_ONCE:
         raise TooManyPartitions(str(parent), len(pieces), _day(pieces[0][0][0]), _day(pieces[-1][0][1]), MOST_AT_ONCE)
-    return [_create(parent, wanted, piece, _reason(gap, end, wanted), taken) for piece, gap in pieces]
+    return [_create(parent, wanted, piece, _reason(gap, end, wanted)) for piece, gap in pieces]
 
 
 def _range(wanted: Wanted, existing: Sequence[Partition]) -> Bounds:
@@ -122,11 +122,15 @@ def _reason(gap: Bounds, end: datetime, wanted: Wanted) -> str:
     return f"fills the gap from {_day(gap[0])} to {_day(gap[1])}"
 
 
-def _create(parent: Relation, wanted: Wanted, piece: Bounds, reason: str, taken: frozenset[str]) -> Create:
-    name = partition_name(parent.name, piece[0], wanted.every, wanted.zone)
-    if name in taken:
-        raise NameTaken(str(parent), str(parent.sibling(name)), _day(piece[0]), _day(piece[1]))
-    return Create(*piece, name, reason)
+def _create(parent: Relation, wanted: Wanted, piece: Bounds, reason: str) -> Create:
+    return Create(*piece, partition_name(parent.name, piece[0], wanted.every, wanted.zone), reason)
+
+
+def require_free_names(parent: Relation, creates: Iterable[Create], taken: Container[str]) -> None:
+    """Raise NameTaken for the first partition to be made whose name is among `taken`."""
+    for create in creates:
+        if create.name in taken:
+            raise NameTaken(str(parent), str(parent.sibling(create.name)), _day(create.lower), _day(create.upper))
 
 
 def _day(instant: datetime) -> str:

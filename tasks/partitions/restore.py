@@ -151,9 +151,8 @@ def _find(work: _Work) -> Mapping[str, Any] | None:
     with unit(work.started) as conn:
         parent = _read_parent(conn, work)
         _require_no_migration(conn, work)
-        memory = {"parent": str(work.table), "parent_oid": parent.oid}
-        run(conn, "partitions/believe_catalog", **memory, as_of=work.as_of)
-        rows = fetch(conn, "partitions/list_candidates", **memory)
+        run(conn, "partitions/believe_catalog", parent=str(work.table), parent_oid=parent.oid, as_of=work.as_of)
+        rows = fetch(conn, "partitions/list_candidates", parents=[str(work.table)], parent_oids=[parent.oid])
     return next((row for row in rows if row["name"] == str(work.partition)), None)
 
 

@@ -5,34 +5,41 @@ Belongs here: reading it. Keep out: judging it (`retention_plan`) and changing a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import accumulate
+from typing import Any
 
 import psycopg
 
 from tasks.core.connect import Connection
-from tasks.core.declaration import Partitioning
-from tasks.core.errors import UnsuitableRelation
+from tasks.core.errors import MaintenanceError, UnsuitableRelation
 from tasks.core.names import Relation
-from tasks.core.sqlfiles import fetch, fetch_one, trusted
-from tasks.partitions.catalog import read_parent
+from tasks.core.sqlfiles import fetch, fetch_one, fetch_together, trusted
+from tasks.partitions.catalog import or_raise, read_parents
 from tasks.partitions.partition import Parent
 from tasks.partitions.retention_anomalies import LastRun
 from tasks.partitions.retention_plan import FOREVER, NEVER, Bounds, Candidate, Hold
 
-_FIELDS = ("name", "lower", "upper", "state", "since", "is_default", "obstacle")
-
 
 @dataclass(frozen=True)
-class Observed:
-    """Everything that a plan is made from, and the oid and retirement of each partition by name."""
+class Listed:
+    """The partitions of a table and what retention has detached, and the oid and retirement of each by name."""
 
     parent: Parent
     candidates: tuple[Candidate, ...]
     holds: tuple[Hold, ...]
     oids: dict[str, int]
     retirements: dict[str, int | None]
+    #: What is not read to judge a clock by: foreign tables, whose server may be away, and names with a dot.
+    unread: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Observed(Listed):
+    """Everything that a plan of retention is made from."""
+
     #: Bounds that retention itself has emptied.
     retired: tuple[Bounds, ...]
     last: LastRun | None
@@ -49,32 +56,107 @@ class Undelivered:
     oldest_kept: datetime
 
 
-def observe(conn: Connection, table: Relation, partitioning: Partitioning, undelivered: Undelivered | None = None) -> Observed:
-    """Read everything that a plan depends on.
+@dataclass(frozen=True)
+class Asked:
+    """A table that is looked at: the declared column of time, and the rows that retention keeps in spite of their age."""
 
-    Locks: ACCESS SHARE on the newest partitions, down to one that has a row, and on those asked for `undelivered` rows.
-    Raises what `read_parent` does, and UnsuitableRelation where the server refuses the condition.
+    by: str
+    undelivered: Undelivered | None = None
+
+
+def observe(conn: Connection, table: Relation, asked: Asked) -> Observed:
+    """Read everything that a plan of one table depends on. Locks and errors: see `observe_all`; raises the error."""
+    return or_raise(observe_all(conn, {table: asked})[table])
+
+
+def observe_all(conn: Connection, asked: Mapping[Relation, Asked]) -> dict[Relation, Observed | MaintenanceError]:
+    """Read everything that plans of these tables depend on, by the same few statements for one as for a hundred.
+
+    Returns of a table what `read_parent` raises, or UnsuitableRelation where the server refuses the condition. Locks:
+    ACCESS SHARE on the newest partition that has a row, and on those asked for `undelivered` rows while they are.
     """
-    parent = read_parent(conn, table, partitioning.by, to_build=False)
-    rows = fetch(conn, "partitions/list_candidates", parent=str(table), parent_oid=parent.oid)
-    candidates = tuple(Candidate(**{name: row[name] for name in _FIELDS}) for row in rows)
-    if undelivered is not None:
-        candidates = tuple(_kept(conn, table, candidate, undelivered) for candidate in candidates)
-    memory = fetch_one(conn, "partitions/read_retention", relation=str(table))
-    now: datetime = memory.pop("now")
-    unread = frozenset(row["name"] for row in fetch(conn, "partitions/list_unread", parent_oid=parent.oid))
-    retired = fetch(conn, "partitions/list_retired_bounds", parent=str(table), parent_oid=parent.oid)
-    return Observed(
+    found = list_all(conn, {table: one.by for table, one in asked.items()})
+    listed = {table: one for table, one in found.items() if isinstance(one, Listed)}
+    memory = _memory(conn, listed)
+    retired = _retired(conn, listed)
+    newest = _newest_rows(conn, listed)
+    result: dict[Relation, Observed | MaintenanceError] = dict(found)  # pyright: ignore[reportAssignmentType]
+    for table, one in listed.items():
+        now, last = memory[table]
+        try:
+            candidates = _without_undelivered(conn, table, one.candidates, asked[table].undelivered)
+        except UnsuitableRelation as error:
+            result[table] = error
+            continue
+        facts = (one.parent, candidates, one.holds, one.oids, one.retirements, one.unread)
+        result[table] = Observed(*facts, retired=retired[table], last=last, now=now, newest_rows=newest[table])
+    return result
+
+
+def list_all(conn: Connection, asked: Mapping[Relation, str | None]) -> dict[Relation, Listed | MaintenanceError]:
+    """Read the partitions, retirements and holds of every table at once, given the declared column of each.
+
+    Returns of a table what `read_parent` raises. Locks: ACCESS SHARE on the catalog.
+    """
+    parents = read_parents(conn, asked)
+    known = {str(table): parent for table, parent in parents.items() if isinstance(parent, Parent)}
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in known}
+    oids = [parent.oid for parent in known.values()]
+    for row in fetch(conn, "partitions/list_candidates", parents=list(known), parent_oids=oids):
+        rows[row["parent"]].append(row)
+    holds = list_holds(conn, list(known))
+    return {
+        table: _listed(parent, rows[str(table)], holds[str(table)]) if isinstance(parent, Parent) else parent
+        for table, parent in parents.items()
+    }
+
+
+def _listed(parent: Parent, rows: Sequence[Mapping[str, Any]], holds: Sequence[Hold]) -> Listed:
+    return Listed(
         parent,
-        candidates,
-        list_holds(conn, table),
+        tuple(map(_candidate, rows)),
+        tuple(holds),
         oids={row["name"]: row["oid"] for row in rows},
         retirements={row["name"]: row["retirement_id"] for row in rows},
-        retired=tuple((row["lower"], row["upper"]) for row in retired),
-        last=LastRun(**memory) if memory["keep"] is not None else None,
-        now=now,
-        newest_rows=_newest_rows(conn, candidates, unread),
+        unread=frozenset(row["name"] for row in rows if row["is_unread"]),
     )
+
+
+def _candidate(row: Mapping[str, Any]) -> Candidate:
+    bounds = (row["lower"], row["upper"])
+    return Candidate(row["name"], *bounds, row["state"], row["since"], row["is_default"], row["obstacle"])
+
+
+def _memory(conn: Connection, tables: Mapping[Relation, Listed]) -> dict[Relation, tuple[datetime, LastRun | None]]:
+    """Return the clock and what the last applied run of each table decided by."""
+    found: dict[str, tuple[datetime, LastRun | None]] = {}
+    for row in fetch(conn, "partitions/read_retention", relations=[str(table) for table in tables]):
+        name, now = row.pop("relation"), row.pop("now")
+        found[name] = (now, LastRun(**row) if row["keep"] is not None else None)
+    return {table: found[str(table)] for table in tables}
+
+
+def _retired(conn: Connection, tables: Mapping[Relation, Listed]) -> dict[Relation, tuple[Bounds, ...]]:
+    found: dict[str, list[Bounds]] = {str(table): [] for table in tables}
+    oldest = [_oldest(one.candidates) for one in tables.values()]
+    for row in fetch(conn, "partitions/list_retired_bounds", parents=list(found), oldest=oldest):
+        found[row["parent"]].append((row["lower"], row["upper"]))
+    return {table: tuple(found[str(table)]) for table in tables}
+
+
+def _oldest(candidates: Sequence[Candidate]) -> datetime | None:
+    lowers = [c.lower for c in candidates if c.state in ("attached", "pending") and c.lower is not None]
+    return min(lowers, default=None)
+
+
+def _without_undelivered(
+    conn: Connection, table: Relation, candidates: tuple[Candidate, ...], undelivered: Undelivered | None
+) -> tuple[Candidate, ...]:
+    """Ask within a savepoint that is given up: a refused condition fails its own table only, and no lock is kept."""
+    if undelivered is None:
+        return candidates
+    with conn.transaction(force_rollback=True):
+        return tuple(_kept(conn, table, candidate, undelivered) for candidate in candidates)
 
 
 def _kept(conn: Connection, table: Relation, candidate: Candidate, undelivered: Undelivered) -> Candidate:
@@ -91,20 +173,47 @@ def _kept(conn: Connection, table: Relation, candidate: Candidate, undelivered: 
     return replace(candidate, obstacle=f"it holds rows that keep_where keeps: {undelivered.condition}") if found else candidate
 
 
-def list_holds(conn: Connection, table: Relation) -> tuple[Hold, ...]:
-    """Return the legal holds on a table, those that have ended too."""
-    return tuple(Hold(**row) for row in fetch(conn, "partitions/list_holds", relation=str(table)))
+def list_holds(conn: Connection, tables: Sequence[str]) -> dict[str, list[Hold]]:
+    """Return the legal holds on each table, those that have ended too."""
+    found: dict[str, list[Hold]] = {table: [] for table in tables}
+    for row in fetch(conn, "partitions/list_holds", relations=list(tables)):
+        found[row.pop("relation")].append(Hold(**row))
+    return found
 
 
-def _newest_rows(conn: Connection, candidates: Iterable[Candidate], unread: frozenset[str]) -> Bounds | None:
+def _newest_rows(conn: Connection, tables: Mapping[Relation, Listed]) -> dict[Relation, Bounds | None]:
     """Look from the newest partition down to one that has a row: near enough to judge a clock by, and no scan.
 
-    What is `unread` (a foreign table's server may be away) hides what is behind it: then nothing is known.
+    What is unread hides what is behind it: then nothing is known.
     """
+    found: dict[Relation, Bounds | None] = dict.fromkeys(tables)
+    left = {table: _newest_first(one.candidates) for table, one in tables.items()}
+    while left := _from_first_written(conn, tables, left):
+        left = {table: rest for table, rest in left.items() if rest[0].name not in tables[table].unread}
+        asked = [("partitions/has_row", {"partition": Relation.parse(rest[0].name)}) for rest in left.values()]
+        answers = fetch_together(conn, asked)
+        for (table, rest), ((answer,)) in zip(list(left.items()), answers, strict=True):
+            if answer["has_row"]:
+                found[table] = (rest[0].lower or NEVER, rest[0].upper or FOREVER)
+                del left[table]
+            else:
+                left[table] = rest[1:]
+    return found
+
+
+def _newest_first(candidates: Sequence[Candidate]) -> list[Candidate]:
     attached = [c for c in candidates if c.state == "attached" and not c.is_default]
-    for candidate in sorted(attached, key=lambda c: c.upper or FOREVER, reverse=True):
-        if candidate.name in unread:
-            return None
-        if fetch_one(conn, "partitions/has_row", partition=Relation.parse(candidate.name))["has_row"]:
-            return candidate.lower or NEVER, candidate.upper or FOREVER
-    return None
+    return sorted(attached, key=lambda c: c.upper or FOREVER, reverse=True)
+
+
+def _from_first_written(
+    conn: Connection, tables: Mapping[Relation, Listed], left: Mapping[Relation, list[Candidate]]
+) -> dict[Relation, list[Candidate]]:
+    """Leave out the newest partitions whose files are empty, and the tables of which no other is left."""
+    lists = [table for table, rest in left.items() if rest]
+    oids = [tables[table].oids[candidate.name] for table in lists for candidate in left[table]]
+    lasts = list(accumulate(len(left[table]) for table in lists))
+    firsts = [last - len(left[table]) + 1 for table, last in zip(lists, lasts, strict=True)]
+    rows = fetch(conn, "partitions/newest_written", oids=oids, firsts=firsts, lasts=lasts)
+    places = {lists[row["list"] - 1]: row["place"] - firsts[row["list"] - 1] for row in rows}
+    return {table: left[table][place:] for table, place in places.items()}

@@ -31,6 +31,7 @@ from tasks.partitions.archive import (
     archive_bundle,
     bundle,
 )
+from tasks.partitions.catalog import each_found, or_raise
 from tasks.partitions.detach import (
     Detaching,
     DetachPending,
@@ -41,7 +42,7 @@ from tasks.partitions.detach import (
 )
 from tasks.partitions.drop import Dropping, drop_partition
 from tasks.partitions.retention_anomalies import require_no_anomaly, require_not_future
-from tasks.partitions.retention_facts import Observed, Undelivered, observe
+from tasks.partitions.retention_facts import Asked, Observed, Undelivered, observe, observe_all
 from tasks.partitions.retention_plan import (
     Archive,
     Debt,
@@ -167,10 +168,10 @@ def retire(  # noqa: PLR0917 (the two hooks after as_of are the ones that caller
     raises, and the one error, or Unfinished naming all, where something due could not be done (D4).
     """
     declared = declaration.table(table)
-    policy = _policy(table, declared, safety)
+    policy = or_raise(_policy(table, declared, safety))
     show = on_plan or ignore
     if not safety.apply:
-        return _only_plan(Relation.parse(table), declared, policy, as_of, show)
+        return or_raise(plan_removals([table], declaration, safety, as_of, on_plan=show)[table])
 
     def work(started: Run) -> RetentionResult | Deferred:
         progress = on_progress or ignore
@@ -182,27 +183,48 @@ def retire(  # noqa: PLR0917 (the two hooks after as_of are the ones that caller
     return run_exclusively(FLOW, table, work, overdue_after=overdue_after, flow_run_id=flow_run_id)
 
 
-def _policy(table: str, declared: DeclaredTable, safety: Safety) -> Policy:
+def _policy(table: str, declared: DeclaredTable, safety: Safety) -> Policy | UnsuitableRelation:
     kept = declared.retention
     if kept is None:
-        raise UnsuitableRelation(table, "it declares no retention", "Declare one, or leave this table out.")
+        return UnsuitableRelation(table, "it declares no retention", "Declare one, or leave this table out.")
     at_most = safety.at_most or kept.at_most_per_run
     return Policy(kept.keep, kept.grace, at_most, kept.archive == "parquet", kept.then == "drop")
 
 
-def _only_plan(table: Relation, declared: DeclaredTable, policy: Policy, as_of: datetime, on_plan: OnPlan) -> RetentionResult:
-    with transaction(Kind.READ) as conn:
-        seen = _observe(conn, table, declared, as_of)
-    plan = plan_retention(str(table), seen.candidates, policy, seen.holds, as_of)
-    text = text_of(plan, statements_of(plan, seen)) + _refusal(plan, seen, declared)
-    on_plan(plan, text)
-    return RetentionResult(str(table), applied=False, plan=text, debt=plan.debt)
+def plan_removals(
+    tables: Sequence[str], declaration: Declaration, safety: Safety, as_of: datetime, *, on_plan: OnPlan | None = None
+) -> dict[str, RetentionResult | MaintenanceError]:
+    """Say of each table what `retire` would remove, all of them read by the same few statements; nothing is changed.
+
+    `on_plan` gets each plan and its text; a table without one has the error that `retire` would raise.
+    Locks: see `observe_all`.
+    """
+    declared = {table: declaration.table(table) for table in tables}
+    found = {table: _policy(table, declared[table], safety) for table in tables}
+
+    def read(conn: Connection, together: Sequence[str]) -> dict[str, Observed | MaintenanceError]:
+        asked = {Relation.parse(table): _asked(declared[table], as_of) for table in together}
+        return dict(zip(together, observe_all(conn, asked).values(), strict=True))
+
+    seen = each_found([table for table, policy in found.items() if isinstance(policy, Policy)], read)
+    done: dict[str, RetentionResult | MaintenanceError] = {}
+    for table, policy in found.items():
+        if isinstance(policy, MaintenanceError):
+            done[table] = policy
+        elif isinstance(looked := seen[table], MaintenanceError):
+            done[table] = looked
+        else:
+            plan = plan_retention(table, looked.candidates, policy, looked.holds, as_of)
+            text = text_of(plan, statements_of(plan, looked)) + _refusal(plan, looked, declared[table])
+            (on_plan or ignore)(plan, text)
+            done[table] = RetentionResult(table, applied=False, plan=text, debt=plan.debt)
+    return done
 
 
-def _observe(conn: Connection, table: Relation, declared: DeclaredTable, as_of: datetime) -> Observed:
+def _asked(declared: DeclaredTable, as_of: datetime) -> Asked:
     kept = declared.retention
     undelivered = Undelivered(kept.keep_where, as_of - kept.keep) if kept and kept.keep_where else None
-    return observe(conn, table, declared.partitioning, undelivered)
+    return Asked(declared.partitioning.by, undelivered)
 
 
 def statements_of(plan: RetentionPlan, seen: Observed) -> list[str]:
@@ -255,11 +277,12 @@ def _apply(work: _Work) -> RetentionResult | Deferred:
 
 def _look(work: _Work) -> tuple[Observed, RetentionPlan]:
     """Believe the catalog, look at everything again, and plan what is left, without what has failed in this run."""
+    asked = _asked(work.declared, work.as_of)
     with unit(work.started) as conn:
-        seen = _observe(conn, work.table, work.declared, work.as_of)
+        seen = observe(conn, work.table, asked)
         memory = {"parent": str(work.table), "parent_oid": seen.parent.oid, "as_of": work.as_of}
         if fetch(conn, "partitions/believe_catalog", **memory):
-            seen = _observe(conn, work.table, work.declared, work.as_of)
+            seen = observe(conn, work.table, asked)
     begun = frozenset(work.begun)
     plan = plan_retention(str(work.table), seen.candidates, work.policy, seen.holds, work.as_of, begun=begun)
     return seen, without(plan, (failed.partition for failed in work.failed), work.barred)

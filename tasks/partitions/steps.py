@@ -16,6 +16,7 @@ from prefect.runtime import flow_run
 
 from tasks.core.connect import Connection
 from tasks.core.declaration import Declaration, read_declaration
+from tasks.core.errors import MaintenanceError
 from tasks.core.flowruns import RETRY, flow_run_id, publish, run_name, stop_if_cancelled
 from tasks.core.ledger import Deferred, Run
 from tasks.core.parameters import Safety
@@ -24,23 +25,33 @@ from tasks.gates.gate import pass_gate
 from tasks.gates.store import require_verdict
 from tasks.migration.steps import carry_back_from
 from tasks.partitions.archive import Archived, ArchiveUnit, Failed, archive_bundle
-from tasks.partitions.coarsen import CoarseningResult, coarsen
+from tasks.partitions.coarsen import CoarseningResult, coarsen, plan_merges
 from tasks.partitions.coarsen_plan import CoarseningPlan
 from tasks.partitions.coarsening_text import coarsening_plan
-from tasks.partitions.create import CreationPlan, CreationResult, ensure_partitions
+from tasks.partitions.create import CreationPlan, CreationResult, Looked, ensure_partitions, look_at
 from tasks.partitions.creation_text import creation_plan
 from tasks.partitions.rebuild import IndexReport, RebuildResult, rebuild_indexes_of
 from tasks.partitions.rebuild_text import index_report
 from tasks.partitions.restoration_text import restored_text
 from tasks.partitions.restore import Restored, restore
 from tasks.partitions.retention_plan import RetentionPlan
-from tasks.partitions.retire import RetentionResult, describe_removal, retire
+from tasks.partitions.retire import RetentionResult, describe_removal, plan_removals, retire
+
+
+@task(task_run_name="look at the tables", cache_policy=NO_CACHE, **RETRY)
+def look_at_tables(tables: Sequence[str]) -> dict[str, Looked | MaintenanceError]:
+    """Read what is known of all tables before partitions are made: by the same few statements for one as for a hundred."""
+    return look_at(tables, read_declaration())
 
 
 @task(task_run_name="create partitions {table}", cache_policy=NO_CACHE, **RETRY)
-def create_partitions_of(table: str, as_of: datetime) -> CreationResult | Deferred:
-    """Make what one declared table lacks; its plan is published before anything is made."""
-    return ensure_partitions(table, read_declaration(), as_of, on_plan=_publish_plan, flow_run_id=flow_run_id())
+def create_partitions_of(table: str, as_of: datetime, seen: Any) -> CreationResult | Deferred:
+    """Make what one declared table lacks; its plan is published before anything is made.
+
+    A table of which something wrong was `seen` is looked at anew, by its own run, whose failure is then recorded.
+    """
+    hooks: dict[str, Any] = {"on_plan": _publish_plan, "flow_run_id": flow_run_id()}
+    return ensure_partitions(table, read_declaration(), as_of, seen=seen if isinstance(seen, Looked) else None, **hooks)
 
 
 def _publish_plan(plan: CreationPlan) -> None:
@@ -58,14 +69,21 @@ def _publish_report(report: IndexReport) -> None:
     publish("rebuild-indexes-report", index_report(report), title=report.table)
 
 
+@task(task_run_name="plan merges", cache_policy=NO_CACHE, **RETRY)
+def plan_merges_of(tables: Sequence[str], safety: Safety, as_of: datetime) -> dict[str, Any]:
+    """Publish the plan of each declared table, all of them read together; nothing is changed."""
+    return plan_merges(tables, read_declaration(), as_of, safety, on_plan=_publish_merges)
+
+
 @task(task_run_name="coarsen partitions {table}", cache_policy=NO_CACHE, **RETRY)
 def coarsen_partitions_of(table: str, safety: Safety, as_of: datetime) -> CoarseningResult | Deferred:
-    """Merge what one declared table has closed long ago, or only publish the plan."""
+    """Merge what one declared table has closed long ago."""
+    hooks: dict[str, Any] = {"on_plan": _publish_merges, "flow_run_id": flow_run_id()}
+    return coarsen(table, read_declaration(), as_of, safety, **hooks)
 
-    def show(plan: CoarseningPlan) -> None:
-        publish("coarsen-partitions-plan", coarsening_plan(plan), title=table)
 
-    return coarsen(table, read_declaration(), as_of, safety, on_plan=show, flow_run_id=flow_run_id())
+def _publish_merges(plan: CoarseningPlan) -> None:
+    publish("coarsen-partitions-plan", coarsening_plan(plan), title=plan.table)
 
 
 def retention_run_name() -> str:
@@ -74,14 +92,24 @@ def retention_run_name() -> str:
     return run_name("retention", "table", "every table")() + (f" {str(as_of)[:10]}" if as_of else "")
 
 
+@task(task_run_name="plan retention", cache_policy=NO_CACHE, **RETRY)
+def plan_retention_of(tables: Sequence[str], safety: Safety, as_of: datetime) -> dict[str, Any]:
+    """Publish the plan of each declared table, all of them read together; nothing is changed."""
+    return plan_removals(tables, read_declaration(), safety, as_of, on_plan=_publish_removals)
+
+
+def _publish_removals(plan: RetentionPlan, text: str) -> None:
+    publish("enforce-retention-plan", text, title=plan.table)
+
+
 @task(task_run_name="enforce retention {table}", cache_policy=NO_CACHE, **RETRY)
 def enforce_retention_of(table: str, safety: Safety, as_of: datetime) -> RetentionResult | Deferred:
-    """Remove what has outlived one table's retention, through its gate where one is declared, or only publish the plan."""
+    """Remove what has outlived one table's retention, through its gate where one is declared."""
     declaration = read_declaration()
-    is_gated = safety.apply and "retention" in declaration.table(table).gates
+    is_gated = "retention" in declaration.table(table).gates
 
     def show(plan: RetentionPlan, text: str) -> None:
-        publish("enforce-retention-plan", text, title=table)
+        _publish_removals(plan, text)
         if is_gated and plan.removals:
             _pass_gate(plan, declaration)
 

@@ -1,26 +1,32 @@
 """How long it takes to plan creation and retention of many tables.
 
-Belongs here: facts of tables as the catalog would give them, and plans made from them, without a server; the same for the
-one table of a database, coarsening too, with what is read for it. Keep out: databases, rounds and figures (`partitions`).
+Belongs here: facts of tables as the catalog would give them, and plans made from them, without a server; the same for tables
+that are really there, coarsening too, with all that is read for it. Keep out: databases, rounds and figures (`partitions`).
 """
 
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from datetime import datetime, timedelta
 
-from tasks.core.connect import Kind, runtime, transaction
-from tasks.core.declaration import Coarsen, Declaration
+import psycopg
+
+from tasks.core.connect import runtime
+from tasks.core.declaration import Declaration
+from tasks.core.errors import MaintenanceError
 from tasks.core.names import Relation
 from tasks.core.parameters import Safety
-from tasks.partitions.catalog import list_partitions, read_parent
-from tasks.partitions.coarsen import coarsen
+from tasks.partitions.catalog import or_raise
+from tasks.partitions.coarsen import CoarseningResult, plan_merges
+from tasks.partitions.create import look_at
 from tasks.partitions.partition import Partition
 from tasks.partitions.plan import Wanted, plan_creation
 from tasks.partitions.retention_plan import Candidate, Policy, plan_retention
 from tasks.partitions.retention_text import text_of
-from tasks.partitions.retire import retire
-from tests.bench.partition_contenders import DAY, PARENT, TABLE, Ground, declared
+from tasks.partitions.retire import RetentionResult, plan_removals
+from tests.bench.common import run
+from tests.bench.partition_contenders import DAY, Ground
 
 #: Partitions of each table: what has to be made and what has to go is a day of each.
 EACH, AHEAD, KEPT = 120, 14, 105
@@ -57,31 +63,66 @@ def _plan_one(declaration: Declaration, name: str, facts: list[Partition], midni
     table = declaration.table(name)
     cut, kept = table.partitioning, table.retention
     assert kept is not None
-    taken = frozenset(one.relation.name for one in facts)
     wanted = Wanted(cut.every, cut.ahead, midnight + timedelta(hours=12), cut.zone, kept.keep)
-    made = plan_creation(Relation.parse(name), wanted, facts, [], taken)
+    made = plan_creation(Relation.parse(name), wanted, facts, [])
     candidates = [Candidate(str(one.relation), one.lower, one.upper) for one in facts]
     removal = plan_retention(name, candidates, Policy(kept.keep, kept.grace, kept.at_most_per_run), [], midnight)
     text_of(removal, [])
     return len(made) + len(removal.steps)
 
 
-def _coarsening(declaration: Declaration) -> Declaration:
-    table = declaration.tables[TABLE]
-    cut = table.partitioning.model_copy(update={"coarsen": Coarsen(after=30 * DAY, to="month")})
-    return declaration.model_copy(update={"tables": {TABLE: table.model_copy(update={"partitioning": cut})}})
+def make_tables(ground: Ground, tables: int) -> None:
+    """Make so many tables with EACH partitions, which lack and owe what `_facts` says, a row in each day until today."""
+    begin = -(KEPT + 1)
+    with closing(ground.connect()) as conn:
+        run(conn, "partitions/make_planned_schema")
+        for number in range(tables):
+            parent = _planned(number)
+            with conn.transaction():
+                run(conn, "partitions/make_planned", parent=parent)
+                for day in range(begin, begin + EACH):
+                    partition = parent.sibling(f"{parent.name}_p{ground.day(day):%Y%m%d}")
+                    bounds = {"lower": ground.day(day), "upper": ground.day(day + 1)}
+                    run(conn, "partitions/add_day", parent=parent, partition=partition, **bounds)
+                run(conn, "partitions/fill_planned", parent=parent, first=ground.day(begin), last=ground.day(0))
+    with closing(psycopg.connect(ground.superuser_dsn, autocommit=True)) as conn:
+        run(conn, "vacuum")
 
 
-def plan_from_catalog(ground: Ground, times: int) -> float:
-    """Return the seconds that one table takes with everything that is read for its three plans; nothing is changed."""
-    declaration = _coarsening(declared(ahead=AHEAD))
+def _planned(number: int) -> Relation:
+    return Relation("planned", f"table_{number}")
+
+
+def plan_from_catalog(ground: Ground, tables: int) -> float:
+    """Return the seconds that the plans of so many tables take with everything that is read for them; nothing is changed.
+
+    As the flows do for every declared table: creation, retention with its text, and coarsening.
+    """
+    names = [str(_planned(number)) for number in range(tables)]
+    partitioning = {"by": "at", "every": "day", "ahead": f"P{AHEAD}D", "coarsen": {"after": "P30D", "to": "week"}}
+    declaration = Declaration.model_validate({"tables": {name: {**_written(), "partitioning": partitioning} for name in names}})
+    wanted = Wanted("day", AHEAD * DAY, ground.midnight + DAY / 2, keep=KEPT * DAY)
     with runtime():
         begun = time.monotonic()
-        for _ in range(times):
-            with transaction(Kind.READ) as conn:
-                read_parent(conn, PARENT, "event_timestamp")
-                existing = list_partitions(conn, PARENT)
-            plan_creation(PARENT, Wanted("day", AHEAD * DAY, ground.midnight), existing, [], frozenset())
-            retire(TABLE, declaration, Safety(), ground.midnight)
-            coarsen(TABLE, declaration, ground.midnight, Safety())
-        return (time.monotonic() - begun) / times
+        looked = look_at(names, declaration)
+        made = [
+            plan_creation(one.parent.relation, wanted, one.existing, one.registered) for one in map(or_raise, looked.values())
+        ]
+        removed = plan_removals(names, declaration, Safety(), ground.midnight)
+        merged = plan_merges(names, declaration, ground.midnight, Safety())
+        seconds = time.monotonic() - begun
+    planned = [
+        len(made),
+        *(sum(is_planned) for is_planned in (map(bool, made), map(_removes, removed.values()), map(_merges, merged.values()))),
+    ]
+    if planned != [tables] * 4:
+        raise RuntimeError(f"{planned} tables have a plan of each kind; {tables} were expected")
+    return seconds
+
+
+def _removes(found: RetentionResult | MaintenanceError) -> bool:
+    return any(line.startswith("| detach |") for line in or_raise(found).plan.splitlines())
+
+
+def _merges(found: CoarseningResult | MaintenanceError) -> bool:
+    return or_raise(found).debt > 0

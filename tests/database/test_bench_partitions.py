@@ -25,7 +25,7 @@ def test_every_contender_makes_removes_and_writes_the_same_and_the_figures_are_w
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", server.superuser_dsn)
-    scale = Scale(rows=1_000, partitions=4, tables=5, rounds=1, idle_s=0.2)
+    scale = Scale(rows=1_000, partitions=4, tables=5, made=4, rounds=1, idle_s=0.2)
     with psycopg.connect(server.superuser_dsn, autocommit=True) as admin:
         admit(admin, MAINTAINER)
         partman = has_partman(admin)

@@ -23,6 +23,7 @@ from tasks.partitions.plan import (
     Wanted,
     covered_until,
     plan_creation,
+    require_free_names,
     subtract,
 )
 
@@ -46,9 +47,8 @@ def plan(
     existing: Sequence[Partition] = (),
     wanted: Wanted = DAILY,
     registered: Sequence[Bounds] = (),
-    taken: frozenset[str] = frozenset(),
 ) -> list[Create]:
-    return plan_creation(PARENT, wanted, existing, registered, taken)
+    return plan_creation(PARENT, wanted, existing, registered)
 
 
 def names(creates: Sequence[Create]) -> list[str]:
@@ -128,12 +128,12 @@ def test_a_gap_that_retention_left_behind_is_not_filled() -> None:
 
 def test_a_name_that_somebody_else_uses_is_found_before_anything_is_made() -> None:
     with pytest.raises(NameTaken, match=r"s.t needs a partition s.t_p20250812 for \[2025-08-12, 2025-08-13\)"):
-        plan(taken=frozenset({"t_p20250812"}))
+        require_free_names(PARENT, plan(), {"t_p20250812"})
 
 
 def test_a_name_past_63_bytes_stops_the_plan() -> None:
     with pytest.raises(InvalidName, match="bytes"):
-        plan_creation(Relation("s", "t" * 60), DAILY, [], [], frozenset())
+        plan_creation(Relation("s", "t" * 60), DAILY, [], [])
 
 
 def test_an_absurd_runway_is_refused_with_the_count() -> None:

@@ -67,7 +67,7 @@ def tables(draw: st.DrawFn) -> Table:
 
 
 def create(table: Table) -> Table:
-    creates = plan_creation(PARENT, table.wanted, table.partitions, [], frozenset())
+    creates = plan_creation(PARENT, table.wanted, table.partitions, [])
     return replace(table, bounds=tuple(sorted([*table.bounds, *((c.lower, c.upper) for c in creates)])))
 
 

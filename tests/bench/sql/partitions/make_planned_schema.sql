@@ -1,0 +1,2 @@
+-- Make the schema of the tables that are planned.
+create schema planned
