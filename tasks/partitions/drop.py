@@ -23,7 +23,7 @@ from tasks.partitions.archive_file import ArchiveFailed
 from tasks.partitions.archive_proof import require_archive
 from tasks.partitions.figures import Figures, differences, from_json, list_columns, read_figures
 from tasks.partitions.retention_facts import list_holds
-from tasks.partitions.retention_plan import Drop, Policy, is_still_due
+from tasks.partitions.retention_plan import Drop, hold_on
 
 _Record = Mapping[str, Any]
 
@@ -36,13 +36,20 @@ class DropRefused(Permanent):
     reason: str
 
 
+@dataclass(eq=False)
+class PutOnHold(Permanent):
+    """{partition} is not dropped: it was put on hold while this run went on: {reason}. It stays as it is, detached."""
+
+    partition: str
+    reason: str
+
+
 @dataclass(frozen=True)
 class Dropping:
     """What each drop of one run shares; `gate` raises where the removal is not allowed any more."""
 
     started: Run
     table: Relation
-    policy: Policy
     as_of: datetime
     gate: Callable[[Connection], None]
 
@@ -50,8 +57,8 @@ class Dropping:
 def drop_partition(work: Dropping, step: Drop, retirement_id: int) -> None:
     """Drop the table of one retirement, if it is the one that was archived and its content is what the archive holds.
 
-    Locks: SHARE on maintenance.hold, ACCESS EXCLUSIVE on the detached table alone. Raises DropRefused, ArchiveLost,
-    LockBusy, RunLost, and what the gate raises; each leaves the table.
+    Locks: SHARE on maintenance.hold, ACCESS EXCLUSIVE on the detached table alone. Raises DropRefused, PutOnHold,
+    ArchiveLost, LockBusy, RunLost, and what the gate raises; each leaves the table.
     """
     relation = Relation.parse(step.partition.name)
     with transaction(Kind.READ) as conn:
@@ -92,8 +99,11 @@ def _require_allowed(conn: Connection, work: Dropping, step: Drop, retirement_id
     if fetch_one(conn, "partitions/changes_waiting", id=retirement_id)["is_waiting"]:
         raise DropRefused(step.partition.name, "changes in it are still to be carried back to the old tables; run backfill")
     run(conn, "partitions/lock_holds")
-    if not is_still_due(step, work.policy, list_holds(conn, [str(work.table)])[str(work.table)], work.as_of):
-        raise DropRefused(str(work.table), f"{step.partition.name} was put on hold")
+    held = hold_on(
+        (step.partition.lower, step.partition.upper), list_holds(conn, [str(work.table)])[str(work.table)], work.as_of
+    )
+    if held is not None:
+        raise PutOnHold(step.partition.name, held.reason)
     work.gate(conn)
 
 

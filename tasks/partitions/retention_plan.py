@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any, Literal
 
 State = Literal["attached", "pending", "detached", "archiving", "archived"]
@@ -89,11 +89,12 @@ class Drop:
 
 @dataclass(frozen=True)
 class Keep:
-    """Leave it as it is; `is_due` where it should have gone."""
+    """Leave it as it is; `is_due` where it should have gone, `is_held` where it would go but for a legal hold."""
 
     partition: Candidate
     reason: str
     is_due: bool = False
+    is_held: bool = False
 
 
 Step = Finalize | Detach | Archive | Drop
@@ -122,6 +123,11 @@ class RetentionPlan:
     debt: tuple[Debt, ...]
     newest: str | None = None
     held: frozenset[str] = frozenset()
+
+    @property
+    def held_back(self) -> tuple[Debt, ...]:
+        """What would go but for a legal hold."""
+        return tuple(_debt(keep.partition, keep.reason) for keep in self.kept if keep.is_held)
 
     @property
     def removals(self) -> tuple[Detach | Drop, ...]:
@@ -197,7 +203,7 @@ def _leave_parent(
     if is_newest:
         return Keep(partition, "the newest partition never goes")
     if hold is not None:
-        return Keep(partition, f"on hold: {hold.reason}")
+        return Keep(partition, f"on hold: {hold.reason}", is_held=True)
     if partition.obstacle:
         return Keep(partition, partition.obstacle, is_due=True)
     return Detach(partition, f"every row is older than {show(oldest_kept)}")
@@ -212,7 +218,7 @@ def _leave_for_good(partition: Candidate, policy: Policy, hold: Hold | None, as_
     if as_of < end:
         return Keep(partition, f"waits until {show(end)}")
     if hold is not None:
-        return Keep(partition, f"on hold: {hold.reason}")
+        return Keep(partition, f"on hold: {hold.reason}", is_held=True)
     if partition.obstacle:
         return Keep(partition, partition.obstacle, is_due=True)
     what = "archived and verified" if partition.state == "archived" else "detached, no archive declared"
@@ -284,12 +290,6 @@ def _overlaps(hold: Hold, lower: datetime | None, upper: datetime | None) -> boo
     return begins_before and (lower or NEVER) < (hold.upper or FOREVER)
 
 
-def is_still_due(step: Drop, policy: Policy, holds: Iterable[Hold], as_of: datetime) -> bool:
-    """Say whether a drop would be decided again under the holds as they are now."""
-    hold = hold_on((step.partition.lower, step.partition.upper), holds, as_of)
-    return isinstance(decide(step.partition, policy, hold=hold, as_of=as_of), Drop)
-
-
 def without(plan: RetentionPlan, failed: Iterable[str], barred: tuple[type[Step], ...] = ()) -> RetentionPlan:
     """Return the plan without the steps of partitions that failed and without the barred kinds of step."""
     named = set(failed)
@@ -302,4 +302,4 @@ def show(instant: datetime | None) -> str:
     if instant is None:
         return "the end of time"
     utc = instant.astimezone(UTC)
-    return f"{utc:%Y-%m-%d}" if utc.timetz().replace(tzinfo=None) == datetime.min.time() else f"{utc:%Y-%m-%d %H:%M:%S} UTC"
+    return utc.date().isoformat() if utc.time() == time.min else f"{utc:%Y-%m-%d %H:%M:%S} UTC"

@@ -40,7 +40,7 @@ from tasks.partitions.detach import (
     detach_session,
     finalize_detach,
 )
-from tasks.partitions.drop import Dropping, drop_partition
+from tasks.partitions.drop import Dropping, PutOnHold, drop_partition
 from tasks.partitions.retention_anomalies import require_no_anomaly, require_not_future
 from tasks.partitions.retention_facts import Asked, Observed, Undelivered, observe, observe_all
 from tasks.partitions.retention_plan import (
@@ -104,6 +104,8 @@ class RetentionResult:
     archived: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     debt: tuple[Debt, ...] = ()
+    #: What would have gone but for a legal hold, one that was placed during the run too.
+    held: tuple[Debt, ...] = ()
     archive_bytes: int = 0
     rows_archived: int = 0
     outcome: str = "completed"
@@ -217,7 +219,7 @@ def plan_removals(
             plan = plan_retention(table, looked.candidates, policy, looked.holds, as_of)
             text = text_of(plan, statements_of(plan, looked)) + _refusal(plan, looked, declared[table])
             (on_plan or ignore)(plan, text)
-            done[table] = RetentionResult(table, applied=False, plan=text, debt=plan.debt)
+            done[table] = RetentionResult(table, applied=False, plan=text, debt=plan.debt, held=plan.held_back)
     return done
 
 
@@ -431,7 +433,9 @@ def _drop(work: _Work, seen: Observed, step: Drop) -> None:
         return
     try:
         gate = partial(_ask_gate, work=work)
-        drop_partition(Dropping(work.started, work.table, work.policy, work.as_of, gate), step, retirement_id)
+        drop_partition(Dropping(work.started, work.table, work.as_of, gate), step, retirement_id)
+    except PutOnHold:
+        return  # no failure: the next look keeps it and says why
     except MaintenanceError as error:
         work.fail(step, error)
         return
@@ -454,6 +458,7 @@ def _result(work: _Work, last: RetentionPlan) -> RetentionResult:
         archived=tuple(one.partition for one in work.archived),
         dropped=tuple(work.dropped),
         debt=last.debt,
+        held=last.held_back,
         archive_bytes=sum(one.size_bytes for one in work.archived),
         rows_archived=sum(one.rows for one in work.archived),
     )
@@ -471,4 +476,5 @@ def describe_removal(result: RetentionResult) -> str:
         said.setdefault(names, []).append(what)
     names = [f"- {' and '.join(whats)}: {', '.join(names)}" for names, whats in said.items() if names]
     left = f" {len(result.debt)} due and left for later." if result.debt else ""
-    return "\n".join([f"{result.table}: {counts}.{left}", "", *names]).rstrip()
+    held = [f"- stays: {one.partition}: {one.reason}" for one in result.held]
+    return "\n".join([f"{result.table}: {counts}.{left}", "", *names, *held]).rstrip()

@@ -25,7 +25,7 @@ from tasks.partitions.detach import DetachPending, DetachRefused
 from tasks.partitions.drop import DropRefused
 from tasks.partitions.retention_anomalies import ClockJumped, FutureRefused, PartitionGap, RetentionShortened
 from tasks.partitions.retention_plan import RetentionPlan
-from tasks.partitions.retire import ChangesWaiting, DetachedEarly, RetentionResult, retire
+from tasks.partitions.retire import ChangesWaiting, DetachedEarly, RetentionResult, describe_removal, retire
 from tests.conftest import Server
 from tests.declarations import make_second, second_declaration
 from tests.retention import (
@@ -254,15 +254,23 @@ def test_a_hold_placed_after_the_archive_keeps_the_table_from_being_dropped(read
     assert apply(as_of=LATER).dropped == ()
 
 
-def test_a_hold_placed_while_the_run_drops_is_seen(readings: psycopg.Connection) -> None:
+def test_a_hold_placed_while_the_run_drops_keeps_its_table_with_the_reason_and_the_others_go(
+    readings: psycopg.Connection,
+) -> None:
     apply()
 
     def place(*_: object) -> None:
-        readings.execute("insert into maintenance.hold (relation, reason, owner) values (%s, 'audit', 'legal')", (TABLE,))
+        bounds = (AS_OF - 14 * DAY, AS_OF - 13 * DAY)
+        words = "insert into maintenance.hold (relation, lower, upper, reason, owner) values (%s, %s, %s, 'audit', 'legal')"
+        readings.execute(words, (TABLE, *bounds))
 
-    with pytest.raises(DropRefused, match="put on hold"):
-        apply(as_of=LATER, at_most=5, on_plan=place)
-    assert rows_in(readings, name_of(-15)) == 3
+    result = apply(as_of=LATER, at_most=5, on_plan=place)
+
+    assert result.dropped == names((-15, -13, -12, -11))
+    assert [(one.partition, one.reason) for one in result.held] == [(name_of(-14), "on hold: audit")]
+    assert f"- stays: {name_of(-14)}: on hold: audit" in describe_removal(result)
+    assert rows_in(readings, name_of(-14)) == 3
+    assert readings.execute("select outcome from maintenance.run order by id desc limit 1").fetchone() == ("completed",)
 
 
 # What stands in the way of one partition.
