@@ -18,7 +18,7 @@ from psycopg import sql
 
 from tasks.core.connect import LOCK_BUDGET_S, Connection, Kind, transaction, with_lock_retries
 from tasks.core.declaration import Declaration, Table
-from tasks.core.errors import MaintenanceError, MissingRight, Permanent, UnsuitableRelation
+from tasks.core.errors import MaintenanceError, MissingRight, Permanent, Unfinished, UnsuitableRelation
 from tasks.core.ledger import CREATION, Deferred, Run, enter_unit, run_exclusively
 from tasks.core.names import Relation
 from tasks.core.sqlfiles import fetch, run
@@ -29,7 +29,8 @@ from tasks.partitions.default_rows import count_rows, default_of, move_rows
 from tasks.partitions.indexes import IndexResult, Phase, ensure_indexes
 from tasks.partitions.left_out import NOTHING, LeftOut, list_pending, read_left_out
 from tasks.partitions.partition import Parent, Partition
-from tasks.partitions.plan import FOREVER, Create, Wanted, covered_until, plan_creation, require_free_names
+from tasks.partitions.plan import FOREVER, Create, Wanted, covered_until, leave_open, plan_creation, require_free_names
+from tasks.partitions.standing import PartitionStands, read_standing, stands
 
 FLOW = "create_partitions"
 #: More than these are made alike and not shown: an artifact is read by a person.
@@ -78,6 +79,8 @@ class CreationPlan:
     left_out: LeftOut = NOTHING
     #: Partitions whose detach was interrupted: their rows are hidden, and creation leaves them alone.
     pending: tuple[str, ...] = ()
+    #: Why ranges are left open where a former partition stands, and how it comes back.
+    standing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,7 @@ def ensure_partitions(
     default partition, SHARE ROW EXCLUSIVE on it while its rows move and ACCESS EXCLUSIVE for the attach; see
     `ensure_indexes` for indexes. Deferred where another creation of this table or its cutover runs. Raises NotDeclared,
     MissingRelation, UnsuitableRelation, MissingRight, NameTaken, InvalidName, TooManyPartitions, DefaultHoldsRows, LockBusy,
-    PartitionMismatch, RunwayShort; what was made before an error stays.
+    PartitionMismatch, PartitionStands, RunwayShort; what was made before an error stays.
     """
     policy = declaration.table(table)
 
@@ -160,10 +163,11 @@ def _ensure(job: _Job, declaration: Declaration, on_plan: OnPlan | None) -> Crea
     indexes = _declared_indexes(job, declaration) if is_empty else []
     if is_empty or (job.seen and _planned(job, looked)):
         looked = _look(job)
-    looked, creates = _to_make(job, looked)
+    looked, creates, standing = _to_make(job, looked)
     if on_plan:
-        on_plan(_explained(job, looked, creates))
+        on_plan(_explained(job, looked, creates, standing))
     _create_all(job, looked, creates)
+    _require_none(standing)
     until = _proven_runway(job, _look(job) if creates else looked)
     indexes = indexes if is_empty else _declared_indexes(job, declaration)
     runway = None if until == FOREVER else until
@@ -175,19 +179,31 @@ def _planned(job: _Job, looked: Looked) -> list[Create]:
     return plan_creation(job.relation, job.wanted, looked.existing, looked.registered)
 
 
-def _to_make(job: _Job, looked: Looked) -> tuple[Looked, list[Create]]:
-    """Return what has to be made, its names free, with the rows that move into it and what it takes over from its siblings."""
+def _to_make(job: _Job, looked: Looked) -> tuple[Looked, list[Create], list[PartitionStands]]:
+    """Return what has to be made, its names free, with the rows that move into it and what it takes over from its siblings.
+
+    Also why a range is left open where a former partition stands.
+    """
     planned, default = _planned(job, looked), default_of(looked.existing)
     if not planned:
-        return looked, planned
+        return looked, planned, []
     with transaction(Kind.READ) as conn:
         parent = read_parent(conn, job.relation, job.policy.partitioning.by)
+        planned, standing = leave_open(planned, read_standing(conn, parent, job.wanted, planned))
         names = [create.name for create in planned]
         taken = fetch(conn, "partitions/taken_names", schema=job.relation.schema, names=names)
         require_free_names(job.relation, planned, {row["name"] for row in taken})
         # Rows of a default partition refuse a new one for their range (23514): they move with it, and the plan says how many.
         creates = count_rows(conn, parent, default, planned) if default else planned
-    return replace(looked, parent=parent), creates
+    return replace(looked, parent=parent), creates, [stands(parent, one) for one in standing]
+
+
+def _require_none(standing: Sequence[PartitionStands]) -> None:
+    """Fail once what else was due is made: a hole is looked at tomorrow, a runway that ends stops every writer."""
+    if len(standing) == 1:
+        raise standing[0]
+    if standing:
+        raise Unfinished(FLOW, "; ".join(str(one) for one in standing))
 
 
 def _left_out(parent: Parent, creates: Sequence[Create]) -> LeftOut:
@@ -251,7 +267,7 @@ def _said(instant: datetime) -> str:
     return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def _explained(job: _Job, looked: Looked, creates: Sequence[Create]) -> CreationPlan:
+def _explained(job: _Job, looked: Looked, creates: Sequence[Create], standing: Sequence[PartitionStands]) -> CreationPlan:
     parent = looked.parent
     indexes = _parent_indexes(parent) if creates else []
     statements: list[sql.Composed] = []
@@ -262,7 +278,7 @@ def _explained(job: _Job, looked: Looked, creates: Sequence[Create]) -> Creation
         statements += build.attach_statements(parent, partition, create.lower, create.upper)
     texts = tuple(statement.as_string(None) for statement in statements)
     lacking = (_left_out(parent, creates), list_pending(looked.existing))
-    return CreationPlan(str(job.relation), job.wanted.as_of, tuple(creates), texts, *lacking)
+    return CreationPlan(str(job.relation), job.wanted.as_of, tuple(creates), texts, *lacking, tuple(map(str, standing)))
 
 
 def _parent_indexes(parent: Parent) -> list[dict[str, Any]]:

@@ -15,15 +15,13 @@ def creation_plan(plan: CreationPlan) -> str:
     """Return what will be made, why, and the SQL for it."""
     head = f"### {plan.table} as of {_show(plan.as_of)}"
     if not plan.creates:
-        return f"{head}\n\nNothing is due: the runway is long enough and has no gap.{_pending(plan)}"
+        return f"{head}\n\n{_nothing(plan)}{_pending(plan)}"
     lines = [f"| {c.name} | {_show(c.lower)} | {_show(c.upper)} | {_why(c)} |" for c in plan.creates[:MOST_SHOWN]]
     rest = len(plan.creates) - len(lines)
     lines += [f"| … and {rest:,} more | | {_show(plan.creates[-1].upper)} | |"] if rest else []
     table = "\n".join(["| partition | from | to | why |", "|---|---|---|---|", *lines])
     statements = ";\n".join(plan.statements)
-    return (
-        f"{head}\n\n{table}{_left_out(plan)}{_pending(plan)}\n\nEach in a transaction of its own:\n\n```sql\n{statements};\n```"
-    )
+    return f"{head}\n\n{table}{_left_out(plan)}{_standing(plan)}{_pending(plan)}\n\nEach in a transaction of its own:\n\n```sql\n{statements};\n```"
 
 
 def _why(create: Create) -> str:
@@ -40,6 +38,16 @@ def _left_out(plan: CreationPlan) -> str:
         lines = "\n".join(f"- {one}" for one in left_out.objects)
         text += f"\n\nWithout what stands on partitions alone; declare it on {plan.table} where it is meant for all:\n\n{lines}"
     return text
+
+
+def _nothing(plan: CreationPlan) -> str:
+    if plan.standing:
+        return f"Nothing is made.{_standing(plan)}"
+    return "Nothing is due: the runway is long enough and has no gap."
+
+
+def _standing(plan: CreationPlan) -> str:
+    return "".join(f"\n\nLeft open: {one}" for one in plan.standing)
 
 
 def _pending(plan: CreationPlan) -> str:

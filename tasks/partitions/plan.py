@@ -71,6 +71,16 @@ class Create:
     from_default: int = 0
 
 
+@dataclass(frozen=True)
+class Standing:
+    """A table that is no partition and stands where one is due, and what it is known by."""
+
+    name: str
+    lower: datetime
+    upper: datetime
+    reason: str
+
+
 def plan_creation(
     parent: Relation, wanted: Wanted, existing: Sequence[Partition], registered: Sequence[Bounds]
 ) -> list[Create]:
@@ -124,6 +134,26 @@ def _reason(gap: Bounds, end: datetime, wanted: Wanted) -> str:
 
 def _create(parent: Relation, wanted: Wanted, piece: Bounds, reason: str) -> Create:
     return Create(*piece, partition_name(parent.name, piece[0], wanted.every, wanted.zone), reason)
+
+
+def holes(creates: Sequence[Create], wanted: Wanted) -> list[Bounds]:
+    """Return the unbroken ranges that are to be made between partitions, without the one that ends the runway."""
+    ranges: list[Bounds] = []
+    for create in creates:
+        begin = ranges.pop()[0] if ranges and ranges[-1][1] == create.lower else create.lower
+        ranges.append((begin, create.upper))
+    end = round_up(wanted.until, wanted.every, wanted.zone)
+    return [hole for hole in ranges if hole[1] != end]
+
+
+def leave_open(creates: Sequence[Create], standing: Iterable[Standing]) -> tuple[list[Create], list[Standing]]:
+    """Return what is to be made beside the tables that stand there, and those of them that stand where one was due."""
+    in_the_way = [one for one in standing if any(_overlap(create, one) for create in creates)]
+    return [create for create in creates if not any(_overlap(create, one) for one in in_the_way)], in_the_way
+
+
+def _overlap(create: Create, standing: Standing) -> bool:
+    return create.lower < standing.upper and standing.lower < create.upper
 
 
 def require_free_names(parent: Relation, creates: Iterable[Create], taken: Container[str]) -> None:

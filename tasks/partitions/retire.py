@@ -84,7 +84,7 @@ class ChangesWaiting(Retryable):
 @dataclass(eq=False)
 class DetachedEarly(Permanent):
     """{partition} was being detached from {parent} before its time; that was finished, because it blocked every other detach.
-    create_partitions takes its range for a gap and fills it with an empty partition, so do not wait.
+    While it stands beside the table create_partitions fills its range only where it is empty and of another name.
     Bring it back with: alter table {parent} attach partition {partition} for values from ('{lower}') to ('{upper}')"""
 
     partition: str

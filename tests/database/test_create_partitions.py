@@ -32,6 +32,7 @@ from tasks.partitions.create import CreationPlan, CreationResult, RunwayShort, e
 from tasks.partitions.creation_text import creation_plan
 from tasks.partitions.default_rows import DefaultHoldsRows
 from tasks.partitions.plan import NameTaken
+from tasks.partitions.standing import PartitionStands
 from tests.conftest import MAINTAINER, Server
 from tests.declarations import make_second, second_declaration
 
@@ -150,6 +151,47 @@ def test_a_gap_is_filled(app: psycopg.Connection) -> None:
 
     assert [c.reason for c in ensure().created] == ["fills the gap from 2025-08-12 to 2025-08-13"]
     assert names() == RUNWAY
+
+
+@pytest.mark.parametrize("name", ["readings_p20250811", "readings_old"], ids=["name", "rows"])
+def test_where_a_former_partition_stands_nothing_is_made_in_its_place_and_the_rest_is(
+    app: psycopg.Connection, name: str
+) -> None:
+    ensure()
+    app.execute("insert into app.readings (at, sensor) values ('2025-08-11 10:00', 'a')")
+    app.execute("alter table app.readings detach partition app.readings_p20250811")
+    app.execute(f"alter table app.readings_p20250811 rename to {name}" if name != "readings_p20250811" else "select 1")
+    app.execute("create table app.backup (like app.readings including all)")
+    app.execute("insert into app.backup (at, sensor) values ('2025-08-11 10:00', 'a'), ('2025-08-12 10:00', 'a')")
+    shown: list[CreationPlan] = []
+
+    with pytest.raises(
+        PartitionStands, match=rf"\[2025-08-11 00:00 UTC, 2025-08-12 00:00 UTC\), and app\.{name} stands"
+    ) as named:
+        ensure_partitions("app.readings", declare(ahead="P5D"), AS_OF, on_plan=shown.append)
+
+    assert names() == [RUNWAY[0], *RUNWAY[2:], "readings_p20250814", "readings_p20250815"]
+    assert "Left open: app.readings has no partition for" in creation_plan(shown[0])
+    app.execute(named.value.attach)
+    assert ensure(ahead="P5D").created == ()
+    assert app.execute("select count(*) from app.readings").fetchone() == (1,)
+
+
+def test_what_retention_has_detached_stands_in_its_place_until_it_is_dropped(app: psycopg.Connection) -> None:
+    ensure()
+    app.execute("alter table app.readings detach partition app.readings_p20250811")
+    app.execute("alter table app.readings_p20250811 rename to readings_old")
+    app.execute(
+        "insert into maintenance.retirement (parent, partition, partition_oid, lower, upper, state, reason, run_id, due_at)"
+        " select 'app.readings', 'app.readings_old', 'app.readings_old'::regclass, '2025-08-11', '2025-08-12', 'detached', 'due', max(id), now()"
+        " from maintenance.run"
+    )
+
+    with pytest.raises(PartitionStands, match="retention has detached it and not dropped it yet"):
+        ensure()
+
+    app.execute("drop table app.readings_old")
+    assert [create.name for create in ensure().created] == ["readings_p20250811"]
 
 
 def test_a_partition_is_like_its_parent(app: psycopg.Connection) -> None:
