@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -182,7 +182,23 @@ def test_a_table_that_stays_busy_is_named_with_its_holder(
     assert getattr(cut_over(NAME, declaration()), "outcome", None) == "cut over"
 
 
-def test_an_attempt_that_fails_lets_waiting_writers_go_on(ready: psycopg.Connection[Any]) -> None:
+def after_a_failed_attempt(monkeypatch: pytest.MonkeyPatch, release: Callable[[], None]) -> None:
+    """Call `release` each time an attempt had to give up its wait for a lock, however long it took to get there."""
+    real = cutover._attempt
+
+    def attempt(*arguments: Any) -> None:
+        try:
+            real(*arguments)
+        except psycopg.errors.LockNotAvailable:
+            release()
+            raise
+
+    monkeypatch.setattr(cutover, "_attempt", attempt)
+
+
+def test_an_attempt_that_fails_lets_waiting_writers_go_on(
+    ready: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first tables are locked while the last is not had: nobody waits longer than one attempt."""
     waits: list[float] = []
     stop = threading.Event()
@@ -200,24 +216,24 @@ def test_an_attempt_that_fails_lets_waiting_writers_go_on(ready: psycopg.Connect
         busy.execute("select count(*) from monitoring.dlq_table")
         writer = threading.Thread(target=write)
         writer.start()
-        done = threading.Timer(2.5, busy.rollback)
-        done.start()
+        failed: list[int] = []
+        after_a_failed_attempt(monkeypatch, lambda: failed.append(1) if len(failed) < 2 else busy.rollback())
         result = cut_over(NAME, declaration())
         stop.set()
         writer.join()
 
     assert isinstance(result, CutoverResult)
-    assert result.attempts > 1
+    assert result.attempts > 2
     assert max(waits) < 1.5
 
 
-def test_what_is_written_until_the_locks_arrives(ready: psycopg.Connection[Any]) -> None:
+def test_what_is_written_until_the_locks_arrives(ready: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """A transaction that is open while the cutover drains commits before the locks are granted."""
     with psycopg.connect(ready.info.dsn, password=ready.info.password) as late:
         late.execute("insert into monitoring.events (type, data, timestamp, created_at) values ('late', '{}', now(), now())")
         late.execute("update monitoring.dlq_table set failure_reason = 'late' where id = 5")
         late.execute("delete from monitoring.validation_metrics where id = 5")
-        threading.Timer(1.0, late.commit).start()
+        after_a_failed_attempt(monkeypatch, late.commit)
         result = cut_over(NAME, declaration())
 
     assert isinstance(result, CutoverResult)
@@ -367,11 +383,13 @@ def test_postgrest_is_told(ready: psycopg.Connection[Any]) -> None:
     assert [note.payload for note in ready.notifies(timeout=2, stop_after=1)] == ["reload schema"]
 
 
-def test_creation_of_partitions_waits_for_the_cutover_only(ready: psycopg.Connection[Any]) -> None:
+def test_creation_of_partitions_waits_for_the_cutover_only(
+    ready: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A cutover that meets a running creation waits for it instead of failing."""
     with psycopg.connect(ready.info.dsn, password=ready.info.password, autocommit=True) as creation:
         creation.execute("select pg_advisory_lock(hashtextextended('run:create:unified.event_metric_events', 0))")
-        threading.Timer(1.0, creation.close).start()
+        after_a_failed_attempt(monkeypatch, creation.close)
         result = cut_over(NAME, declaration())
 
     assert isinstance(result, CutoverResult)
