@@ -140,18 +140,23 @@ def is_in_run() -> bool:
 def run_name(verb: str, parameter: str, every: str) -> Callable[[], str]:
     """Return a run-name function: `verb` and the flow's `parameter`, or `every` where it is empty.
 
-    A flow with a `safety` parameter says `plan` or `APPLY` instead of the verb: a glance at the list shows what was real.
+    A flow with a `safety` parameter says `plan` or `APPLY` before the verb, one with `rehearse` that it rehearses, and one with
+    ways which one: a glance at the list shows what was real.
     """
 
     def name() -> str:
         parameters: dict[str, Any] = flow_run.parameters or {}
-        safety: Any = parameters.get("safety")
-        if safety is not None:
-            apply = safety.get("apply") if isinstance(safety, dict) else safety.apply
-            return f"{'APPLY' if apply else 'plan'} {verb} {parameters.get(parameter) or every}"
-        return f"{verb} {parameters.get(parameter) or every}"
+        way = f" by {parameters['way']}" if "way" in parameters else ""
+        return f"{_earnest(parameters)}{verb} {parameters.get(parameter) or every}{way}"
 
     return name
+
+
+def _earnest(parameters: dict[str, Any]) -> str:
+    safety: Any = parameters.get("safety")
+    if safety is None:
+        return "rehearse " if parameters.get("rehearse") else ""
+    return "APPLY " if (safety.get("apply") if isinstance(safety, dict) else safety.apply) else "plan "
 
 
 def manual(made: F) -> F:

@@ -15,7 +15,7 @@ def describe_cutover(result: CutoverResult) -> str:
     if result.outcome == "already cut over":
         return f"{result.migration} is cut over already."
     attempts = "1 attempt" if result.attempts == 1 else f"{result.attempts} attempts"
-    meanwhile = f"{attempts}, {result.drained} changes applied meanwhile"
+    meanwhile = f"{attempts}, {result.drained:,} changes applied meanwhile"
     lines = [f"{result.migration} is {result.outcome}: the legacy tables were locked for {result.lock_ms} ms ({meanwhile})."]
     if result.outcome == "rehearsed":
         lines += ["", f"Everything was rolled back. A cutover would lack{':' if result.lacks else ' nothing.'}", ""]
@@ -45,15 +45,15 @@ def _describe_names(result: RollbackResult) -> list[str]:
             return [f"There is nothing to roll back of {result.migration}."]
         case "planned":
             head = (
-                f"Rolling {result.migration} back would carry {result.waiting} changes to the legacy tables, write"
-                f" {result.restored} rows from quarantine there, and give them their names again. Apply it with safety.apply."
+                f"Rolling {result.migration} back would carry {result.waiting:,} changes to the legacy tables, write"
+                f" {result.restored:,} rows from quarantine there, and give them their names again. Apply it with safety.apply."
             )
         case "rolled back" | "removed" | "toggled":
             head = (
-                f"{result.migration} is rolled back: {result.carried} changes were carried back ({result.written} rows written,"
-                f" {result.deleted} deleted), {result.restored} rows came from quarantine; locked for {result.lock_ms} ms."
+                f"{result.migration} is rolled back: {result.carried:,} changes were carried back ({result.written:,} rows written,"
+                f" {result.deleted:,} deleted), {result.restored:,} rows came from quarantine; locked for {result.lock_ms} ms."
             )
-    lines = [head, *(f"- {name}: {writes} rows written under this name" for name, writes in result.writes.items())]
+    lines = [head, *(f"- {name}: {writes:,} rows written under this name" for name, writes in result.writes.items())]
     return [*lines, *(f"- reads the table again: {name}" for name in result.dependants)]
 
 

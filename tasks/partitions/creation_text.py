@@ -13,7 +13,7 @@ from tasks.partitions.plan import Create
 
 def creation_plan(plan: CreationPlan) -> str:
     """Return what will be made, why, and the SQL for it."""
-    head = f"### {plan.table} as of {_show(plan.as_of)}"
+    head = f"### {plan.table} as of {_show(plan.as_of)} UTC"
     if not plan.creates:
         return f"{head}\n\n{_nothing(plan)}{_pending(plan)}"
     lines = [f"| {c.name} | {_show(c.lower)} | {_show(c.upper)} | {_why(c)} |" for c in plan.creates[:MOST_SHOWN]]

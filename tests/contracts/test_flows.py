@@ -71,6 +71,14 @@ def test_a_flow_is_documented(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FLOWS)
+def test_a_description_has_whole_paragraphs(name: str) -> None:
+    """Prefect's pages break it wherever it ends a line."""
+    shown = flow(name).description.split("\n\n")
+    assert [part for part in shown if "\n" in part and not all(line.startswith("- `") for line in part.split("\n"))] == []
+    assert any(part.startswith("Undo: ") for part in shown)
+
+
+@pytest.mark.parametrize("name", FLOWS)
 def test_whatever_fails_in_a_flow_is_kept(name: str) -> None:
     """Its body is one block under flow_runtime, so nothing can fail outside."""
     tree = ast.parse((PROJECT / "flows" / f"{name}.py").read_text(encoding="utf-8"))

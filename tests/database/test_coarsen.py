@@ -17,7 +17,7 @@ from tasks.core.parameters import Safety
 from tasks.partitions import coarsen as room
 from tasks.partitions.coarsen import CoarseningResult, coarsen
 from tasks.partitions.coarsen_plan import CoarseningPlan
-from tasks.partitions.coarsening_text import coarsening_plan
+from tasks.partitions.coarsening_text import NOTHING, coarsening_plan
 
 AS_OF, TABLE = datetime(2025, 3, 10, tzinfo=UTC), "app.readings"
 APPLY = Safety(apply=True)
@@ -143,7 +143,7 @@ def test_a_second_run_has_nothing_to_do(app: psycopg.Connection) -> None:
     result = coarsen(TABLE, declare(), AS_OF, APPLY, on_plan=plans.append)
 
     assert result == CoarseningResult(TABLE, applied=True)
-    assert coarsening_plan(plans[0]).endswith("Nothing is due.")
+    assert coarsening_plan(plans[0]).endswith(NOTHING)
 
 
 def test_at_most_so_many_are_merged_oldest_first(app: psycopg.Connection) -> None:

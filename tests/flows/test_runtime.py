@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -17,11 +18,12 @@ from flows.backfill import backfill
 from flows.coarsen_partitions import coarsen_partitions
 from flows.create_partitions import create_partitions
 from flows.refresh_matviews import refresh_matviews
-from tasks.core import connect
+from tasks.core import connect, flowruns
 from tasks.core.connect import database_now, runtime
 from tasks.core.errors import NotDeclared, Overdue
 from tasks.core.flowruns import Cancelled, each, flow_run_id
 from tasks.core.ledger import Deferred
+from tasks.core.parameters import Safety
 from tasks.core.progress import listening
 from tests.flows.conftest import Bills
 from tests.flows.pages import Pages
@@ -175,3 +177,20 @@ def test_a_backfill_cancelled_between_two_units_keeps_what_is_done_and_the_next_
     assert bills.ask("select outcome from maintenance.run where flow = 'backfill'") == [("failed",)]
     assert backfill("bills").units_done == left
     assert bills.ask("select count(*) from accounts.invoices") == [(60,)]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "shown"),
+    [
+        ({"migration": "bills"}, "cut over bills"),
+        ({"migration": "bills", "rehearse": True}, "rehearse cut over bills"),
+        ({"migration": "bills", "safety": Safety(), "way": "toggle"}, "plan cut over bills by toggle"),
+        ({"migration": "bills", "safety": {"apply": True}, "way": "complete"}, "APPLY cut over bills by complete"),
+    ],
+)
+def test_the_name_of_a_run_says_whether_it_was_in_earnest_and_by_which_way(
+    parameters: dict[str, Any], shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flowruns, "flow_run", SimpleNamespace(parameters=parameters))
+
+    assert flowruns.run_name("cut over", "migration", "")() == shown
