@@ -55,13 +55,13 @@ def policies(step: str) -> Any:
     )
 
 
-def partitions(step: str) -> Any:
-    """Every partition as its parent asks."""
+def partitions(step: str, gap: Any = "critical") -> Any:
+    """Every partition as its parent asks; `gap` is how bad a range without one is."""
     return suite(
         f"{step}.partitions",
         some_rows("D3: a table without partitions takes no row."),
         false("is_pending_detach", "D4: an interrupted detach hides its rows."),
-        true("follows_without_gap", "D3: a row whose time lies in a gap is refused, and one that was there is lost."),
+        true("follows_without_gap", "D3: a row whose time lies in a gap is refused, and one that was there is lost.", gap),
         true("is_closed", "D8: a partition does not inherit row-level security; without it any grant opens it."),
         true("has_owner_of_parent", "D3: another owner could not be detached or read whole."),
     )

@@ -27,7 +27,7 @@ from tasks.migration.steps import carry_back_from
 from tasks.partitions.archive import Archived, ArchiveUnit, Failed, archive_bundle
 from tasks.partitions.coarsen import CoarseningResult, coarsen, plan_merges
 from tasks.partitions.coarsen_plan import CoarseningPlan
-from tasks.partitions.coarsening_text import coarsening_plan
+from tasks.partitions.coarsening_text import coarsening_plan, coarsening_result
 from tasks.partitions.create import CreationPlan, CreationResult, Looked, ensure_partitions, look_at
 from tasks.partitions.creation_text import creation_plan
 from tasks.partitions.rebuild import IndexReport, RebuildResult, rebuild_indexes_of
@@ -79,7 +79,10 @@ def plan_merges_of(tables: Sequence[str], safety: Safety, as_of: datetime) -> di
 def coarsen_partitions_of(table: str, safety: Safety, as_of: datetime) -> CoarseningResult | Deferred:
     """Merge what one declared table has closed long ago."""
     hooks: dict[str, Any] = {"on_plan": _publish_merges, "flow_run_id": flow_run_id()}
-    return coarsen(table, read_declaration(), as_of, safety, **hooks)
+    result = coarsen(table, read_declaration(), as_of, safety, **hooks)
+    if isinstance(result, CoarseningResult):
+        publish("coarsen-partitions", coarsening_result(result), title=table)
+    return result
 
 
 def _publish_merges(plan: CoarseningPlan) -> None:

@@ -299,6 +299,23 @@ def units_of(declaration: Declaration) -> list[dict[str, Any]]:
     return [dict(row) for row in collect(NAME, "backfill", declaration).frames["units"].rows]
 
 
+def test_a_gap_between_partitions_is_filled(full: Scene) -> None:
+    """As the way back called complete leaves one behind a partition that is on hold."""
+    full.execute(f"create table accounts.held partition of {TABLE} for values from ('2025-01-01') to ('2025-02-01')")
+    full.execute("alter table accounts.held enable row level security")
+    gaps = """
+        select lower from (
+            select lower, lag(upper) over (order by lower) as reached from maintenance.partition where parent_oid = %s::regclass
+        ) as p where reached < lower
+    """
+    assert len(full.execute(gaps, TABLE)) == 1
+
+    full.backfill()
+
+    full.assert_exact()
+    assert not full.execute(gaps, TABLE)
+
+
 def test_a_registered_month_that_somebody_else_made_is_withdrawn(full: Scene) -> None:
     interrupted(full, "registered")
     full.execute(

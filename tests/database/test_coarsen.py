@@ -17,7 +17,7 @@ from tasks.core.parameters import Safety
 from tasks.partitions import coarsen as room
 from tasks.partitions.coarsen import CoarseningResult, coarsen
 from tasks.partitions.coarsen_plan import CoarseningPlan
-from tasks.partitions.coarsening_text import NOTHING, coarsening_plan
+from tasks.partitions.coarsening_text import NOTHING, coarsening_plan, coarsening_result
 
 AS_OF, TABLE = datetime(2025, 3, 10, tzinfo=UTC), "app.readings"
 APPLY = Safety(apply=True)
@@ -187,6 +187,7 @@ def test_a_range_that_is_written_to_meanwhile_is_given_up_and_merged_by_a_later_
     after = app.execute(CONTENT).fetchall()
 
     assert (result.merged, result.given_up) == ((FEBRUARY,), (JANUARY,))
+    assert f"- given up: {JANUARY}: its range was written to meanwhile" in coarsening_result(result)
     assert len(partitions(app)) == 32
     watched = "select count(*) from pg_trigger where tgname like 'maintenance_coarsening%'"
     assert app.execute(watched.encode()).fetchall() == [(0,)]

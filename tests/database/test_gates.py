@@ -471,6 +471,18 @@ def test_a_gap_of_a_table_that_is_wholly_past_its_retention_is_none(copied: Copi
     assert f"gap_from={lower:%Y-%m-%d}" in "".join(verdict.reasons), "a migration brings every row, however old"
 
 
+def test_before_the_copy_a_gap_is_a_warning(copied: Copied) -> None:
+    _, (name,), *_ = copied.execute(
+        "select schema || '.' || name from maintenance.partition where parent_oid = %s::regclass order by lower", TABLE
+    )
+    before = judge(NAME, "preflight", copied.declaration)
+    copied.execute(f"alter table {TABLE} detach partition {name}")
+    verdict = judge(NAME, "preflight", copied.declaration)
+    assert (verdict.status, before.lets_pass, verdict.lets_pass) == ("WARNED", True, True)
+    assert any("follows_without_gap" in reason for reason in verdict.reasons)
+    assert judge(NAME, "backfill", copied.declaration).status == "BLOCKED"
+
+
 def test_a_materialized_view_granted_to_an_api_role_is_blocked(copied: Copied) -> None:
     copied.execute("grant select on unified.mv_recent_events to authenticated")
     verdict = judge("unified.mv_recent_events", "matviews", copied.declaration)
