@@ -204,7 +204,7 @@ def _look(job: Removing) -> list[_Piece]:
 def _list(conn: Connection, job: Removing) -> list[_Piece]:
     facts = {"migration": job.migration.name, "target": str(job.target)}
     rows = fetch(conn, "migration/remove_partitions", **facts, target_oid=read_parent(conn, job.target, to_build=False).oid)
-    holds = list_holds(conn, [str(job.target)])[str(job.target)]
+    holds = list_holds(conn, job.target)
     return [_piece(job, row, holds) for row in rows]
 
 
@@ -385,7 +385,7 @@ def _drop_once(conn: Connection, job: Removing, row: Mapping[str, Any]) -> None:
     enter_unit(conn, job.started)
     run(conn, "core/timeouts", **Kind.BULK.value._replace(lock_ms=LOCK_MS)._asdict(), is_local=True)
     run(conn, "partitions/lock_holds")
-    if held := _held(job, (row["lower"], row["upper"]), list_holds(conn, [str(job.target)])[str(job.target)]):
+    if held := _held(job, (row["lower"], row["upper"]), list_holds(conn, job.target)):
         raise DropRefused(str(table), f"it is {held}")
     run(conn, "partitions/lock_partition", partition=table)
     require_unchanged(conn, table, row["oid"], row["manifest"])

@@ -19,8 +19,10 @@ from tasks.partitions.partition import Likeness, Parent, Partition
 #: Tables whose facts are read in one transaction: few statements for each, and few locks at once.
 MOST_TOGETHER = 100
 
-T = TypeVar("T")
 K = TypeVar("K")
+P = TypeVar("P")
+R = TypeVar("R")
+T = TypeVar("T")
 
 _KEY_TYPES = {
     "timestamp with time zone": "timestamptz",
@@ -95,6 +97,23 @@ def each_found(
             else:
                 found |= {name: one for alone in together for name, one in each_found([alone], read).items()}
     return found
+
+
+def each_planned(
+    policies: Mapping[K, P | MaintenanceError],
+    read: Callable[[Connection, Sequence[K]], Mapping[K, T | MaintenanceError]],
+    plan: Callable[[K, T, P], R],
+) -> dict[K, R | MaintenanceError]:
+    """Plan each table from its facts, which are read together; an error stays in the place of its policy or its facts."""
+    seen = each_found([name for name, policy in policies.items() if not isinstance(policy, MaintenanceError)], read)
+    done: dict[K, R | MaintenanceError] = {}
+    for name, policy in policies.items():
+        if isinstance(policy, MaintenanceError):
+            done[name] = policy
+        else:
+            facts = seen[name]
+            done[name] = facts if isinstance(facts, MaintenanceError) else plan(name, facts, policy)
+    return done
 
 
 def _unsuitable(facts: Mapping[str, Any], by: str | None) -> str | None:

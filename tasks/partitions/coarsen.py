@@ -25,7 +25,7 @@ from tasks.core.progress import ignore
 from tasks.core.sqlfiles import fetch, fetch_one, run, trusted
 from tasks.partitions.bounds import Bounds
 from tasks.partitions.build import attach_partition, build_partition, finish_partition, list_lacking_checks
-from tasks.partitions.catalog import each_found, or_raise, read_parent
+from tasks.partitions.catalog import each_planned, or_raise, read_parent
 from tasks.partitions.coarsen_plan import Coarsening, CoarseningPlan, Merge, plan_coarsening
 from tasks.partitions.figures import list_columns, read_figures
 from tasks.partitions.partition import Parent
@@ -148,27 +148,17 @@ def plan_merges(
 
     `on_plan` gets each plan; a table without one has the error that `coarsen` would raise. Locks: ACCESS SHARE on the catalog.
     """
-    found = {table: _policy(declaration, table, safety) for table in tables}
     columns = {table: declaration.table(table).partitioning.by for table in tables}
 
     def read(conn: Connection, together: Sequence[str]) -> dict[str, _Observed | MaintenanceError]:
         return _observe(conn, {table: columns[table] for table in together})
 
-    seen = each_found([table for table, policy in found.items() if isinstance(policy, Coarsening)], read)
-    return {
-        table: _only_plan(table, seen[table], policy, as_of, on_plan or ignore) if isinstance(policy, Coarsening) else policy
-        for table, policy in found.items()
-    }
+    def plan(table: str, seen: _Observed, policy: Coarsening) -> CoarseningResult:
+        planned = _plan(seen, Relation.parse(table), policy, as_of)
+        (on_plan or ignore)(planned)
+        return CoarseningResult(table, applied=False, debt=len(planned.merges) + len(planned.debt))
 
-
-def _only_plan(
-    table: str, seen: _Observed | MaintenanceError, policy: Coarsening, as_of: datetime, on_plan: OnPlan
-) -> CoarseningResult | MaintenanceError:
-    if isinstance(seen, MaintenanceError):
-        return seen
-    plan = _plan(seen, Relation.parse(table), policy, as_of)
-    on_plan(plan)
-    return CoarseningResult(table, applied=False, debt=len(plan.merges) + len(plan.debt))
+    return each_planned({table: _policy(declaration, table, safety) for table in tables}, read, plan)
 
 
 def _observe(conn: Connection, columns: Mapping[str, str]) -> dict[str, _Observed | MaintenanceError]:

@@ -99,9 +99,7 @@ def _require_allowed(conn: Connection, work: Dropping, step: Drop, retirement_id
     if fetch_one(conn, "partitions/changes_waiting", id=retirement_id)["is_waiting"]:
         raise DropRefused(step.partition.name, "changes in it are still to be carried back to the old tables; run backfill")
     run(conn, "partitions/lock_holds")
-    held = hold_on(
-        (step.partition.lower, step.partition.upper), list_holds(conn, [str(work.table)])[str(work.table)], work.as_of
-    )
+    held = hold_on((step.partition.lower, step.partition.upper), list_holds(conn, work.table), work.as_of)
     if held is not None:
         raise PutOnHold(step.partition.name, held.reason)
     work.gate(conn)

@@ -104,7 +104,7 @@ def list_all(conn: Connection, asked: Mapping[Relation, str | None]) -> dict[Rel
     oids = [parent.oid for parent in known.values()]
     for row in fetch(conn, "partitions/list_candidates", parents=list(known), parent_oids=oids):
         rows[row["parent"]].append(row)
-    holds = list_holds(conn, list(known))
+    holds = list_holds_of(conn, list(known))
     return {
         table: _listed(parent, rows[str(table)], holds[str(table)]) if isinstance(parent, Parent) else parent
         for table, parent in parents.items()
@@ -173,8 +173,13 @@ def _kept(conn: Connection, table: Relation, candidate: Candidate, undelivered: 
     return replace(candidate, obstacle=f"it holds rows that keep_where keeps: {undelivered.condition}") if found else candidate
 
 
-def list_holds(conn: Connection, tables: Sequence[str]) -> dict[str, list[Hold]]:
-    """Return the legal holds on each table, those that have ended too."""
+def list_holds(conn: Connection, table: Relation) -> list[Hold]:
+    """Return the legal holds on a table, those that have ended too."""
+    return list_holds_of(conn, [str(table)])[str(table)]
+
+
+def list_holds_of(conn: Connection, tables: Sequence[str]) -> dict[str, list[Hold]]:
+    """Return what `list_holds` does of every table at once, by its name."""
     found: dict[str, list[Hold]] = {table: [] for table in tables}
     for row in fetch(conn, "partitions/list_holds", relations=list(tables)):
         found[row.pop("relation")].append(Hold(**row))

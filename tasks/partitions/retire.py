@@ -31,7 +31,7 @@ from tasks.partitions.archive import (
     archive_bundle,
     bundle,
 )
-from tasks.partitions.catalog import each_found, or_raise
+from tasks.partitions.catalog import each_planned, or_raise
 from tasks.partitions.detach import (
     Detaching,
     DetachPending,
@@ -202,25 +202,18 @@ def plan_removals(
     Locks: see `observe_all`.
     """
     declared = {table: declaration.table(table) for table in tables}
-    found = {table: _policy(table, declared[table], safety) for table in tables}
 
     def read(conn: Connection, together: Sequence[str]) -> dict[str, Observed | MaintenanceError]:
         asked = {Relation.parse(table): _asked(declared[table], as_of) for table in together}
         return dict(zip(together, observe_all(conn, asked).values(), strict=True))
 
-    seen = each_found([table for table, policy in found.items() if isinstance(policy, Policy)], read)
-    done: dict[str, RetentionResult | MaintenanceError] = {}
-    for table, policy in found.items():
-        if isinstance(policy, MaintenanceError):
-            done[table] = policy
-        elif isinstance(looked := seen[table], MaintenanceError):
-            done[table] = looked
-        else:
-            plan = plan_retention(table, looked.candidates, policy, looked.holds, as_of)
-            text = text_of(plan, statements_of(plan, looked)) + _refusal(plan, looked, declared[table])
-            (on_plan or ignore)(plan, text)
-            done[table] = RetentionResult(table, applied=False, plan=text, debt=plan.debt, held=plan.held_back)
-    return done
+    def plan(table: str, seen: Observed, policy: Policy) -> RetentionResult:
+        planned = plan_retention(table, seen.candidates, policy, seen.holds, as_of)
+        text = text_of(planned, statements_of(planned, seen)) + _refusal(planned, seen, declared[table])
+        (on_plan or ignore)(planned, text)
+        return RetentionResult(table, applied=False, plan=text, debt=planned.debt, held=planned.held_back)
+
+    return each_planned({table: _policy(table, declared[table], safety) for table in tables}, read, plan)
 
 
 def _asked(declared: DeclaredTable, as_of: datetime) -> Asked:

@@ -43,11 +43,12 @@ def read_standing(conn: Connection, parent: Parent, wanted: Wanted, creates: Seq
     """
     names = [create.name for create in creates]
     rows = fetch(conn, "partitions/list_standing", parent=parent.oid, table=str(parent.relation), names=names)
-    return [standing for row in rows for standing in _standing(conn, parent, wanted, creates, row)]
+    between = holes(creates, wanted)
+    return [standing for row in rows for standing in _standing(conn, parent, creates, between, row)]
 
 
 def _standing(
-    conn: Connection, parent: Parent, wanted: Wanted, creates: Sequence[Create], row: Mapping[str, Any]
+    conn: Connection, parent: Parent, creates: Sequence[Create], between: Sequence[Bounds], row: Mapping[str, Any]
 ) -> Iterator[Standing]:
     relation = Relation(row["schema"], row["name"])
     if row["lower"] is not None and row["upper"] is not None:
@@ -56,7 +57,7 @@ def _standing(
         create = next(create for create in creates if create.name == relation.name)
         yield Standing(str(relation), create.lower, create.upper, "it has the name and the columns of that partition")
     elif row["is_readable"]:
-        for hole in holes(creates, wanted):
+        for hole in between:
             yield from _by_rows(conn, parent, creates, relation, hole)
 
 
