@@ -1,6 +1,6 @@
 """What a flow returned, as a terminal shows it: YAML, which a person reads and a program too.
 
-Belongs here: the text of any typed result. Keep out: printing, and artifacts, whose text is each room's own.
+Belongs here: the text of any typed result, and a number with what it counts. Keep out: printing, and artifacts, whose text is each room's own.
 """
 
 from __future__ import annotations
@@ -22,6 +22,11 @@ def shown(result: object) -> str:
     What is empty is left out, and so is a field that its dataclass keeps out of its own repr.
     """
     return yaml.dump(_plain(result), Dumper=_Readable, sort_keys=False, allow_unicode=True, width=inf)
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, which takes an s in the plural: 1 row, 30 partitions."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _plain(value: object) -> Any:

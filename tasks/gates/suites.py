@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import Permanent
+from tasks.core.shown import counted
 from tasks.gates.evidence import Frame
 from tasks.gates.sentences import number, sentence
 from tasks.gates.verdict import MOST_ROWS, Outcome, Row
@@ -181,7 +182,9 @@ def _with_result(base: Outcome, frame: Frame, arguments: Mapping[str, Any], resu
     skipped = int(found.get("missing_count") or 0)
     if result.success and skipped and not base.sentence.endswith(("has a value", "is empty")):
         rows = _rows_without(frame, arguments)
-        return replace(base, success=False, observed=f"{skipped} rows have no value", unexpected=skipped, rows=rows)
+        return replace(
+            base, success=False, observed=f"{counted(skipped, 'row')} without a value", unexpected=skipped, rows=rows
+        )
     if result.success:
         return base
     return _failed(base, frame, arguments, found)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
+from tasks.core.shown import counted
 from tasks.health import security_rules, server_rules
 from tasks.health.facts import (
     ORDER,
@@ -70,7 +71,7 @@ def _maintenance(fact: Facts, as_of: datetime) -> Iterator[Finding]:
 def _more_maintenance(fact: Facts) -> Iterator[Finding]:
     match fact:
         case GrowthFacts() if fact.now > fact.before:
-            grown = f"{fact.now - fact.before:,} more rows than on {fact.since:%Y-%m-%d %H:%M} UTC"
+            grown = f"{counted(fact.now - fact.before, 'more row')} than on {fact.since:%Y-%m-%d %H:%M} UTC"
             remedy = "select * from maintenance.quarantine order by quarantined_at desc limit 20;"
             yield Finding("warning", "growing-quarantine", "quarantine", "maintenance.quarantine", grown, remedy)
         case IndexFacts():
@@ -80,9 +81,7 @@ def _more_maintenance(fact: Facts) -> Iterator[Finding]:
         case BreakdownFacts():
             yield from _breakdown(fact)
         case BreakerFacts() if fact.state != "closed":
-            text = (
-                f"failed {fact.failures} times in a row and is left alone since {fact.since:%Y-%m-%d %H:%M} UTC: {fact.reason}"
-            )
+            text = f"failed {counted(fact.failures, 'time')} in a row and is left alone since {fact.since:%Y-%m-%d %H:%M} UTC: {fact.reason}"
             remedy = "Mend the dependency; it is asked again by itself."
             yield Finding("warning", "open-breaker", "connections", f"{fact.dependency} {fact.address}", text, remedy)
         case CacheFacts() if not fact.is_up:
@@ -106,18 +105,18 @@ def _table(fact: TableFacts, as_of: datetime) -> Iterator[Finding]:
         text = "has a default partition: DETACH CONCURRENTLY is refused, and its rows block new partitions"
         yield Finding("warning", "default-partition", "partitions", fact.table, text, "Move its rows out and drop it.")
     if fact.default_rows:
-        count = "1,000 or more" if fact.default_rows >= 1000 else f"{fact.default_rows}"
-        text = f"{count} rows lie in its default partition: no partition can be made where they are, retention never sees them"
+        count = "1,000 or more rows" if fact.default_rows >= 1000 else counted(fact.default_rows, "row")
+        text = f"{count} in its default partition: no partition can be made where they are, retention never sees them"
         remedy = f"python -m flows create_partitions --table {fact.table}"
         yield Finding("critical", "default-rows", "partitions", fact.table, text, remedy)
     retire = f"python -m flows enforce_retention --table {fact.table} --safety.apply"
     for name in fact.pending_detach:
         yield Finding("critical", "pending-detach", "partitions", name, "its detach is pending: its rows are invisible", retire)
     if fact.due:
-        text = f"{fact.due} partitions are past their retention"
+        text = f"{counted(fact.due, 'partition')} past retention"
         yield Finding("warning", "retention-debt", "retention", fact.table, text, retire)
     if fact.waiting:
-        text = f"{fact.waiting} archived partitions wait out their grace period"
+        text = f"{counted(fact.waiting, 'archived partition')} in the grace period"
         yield Finding("info", "in-grace", "retention", fact.table, text)
 
 
@@ -147,17 +146,17 @@ def _matview(fact: MatviewFacts, as_of: datetime) -> Iterator[Finding]:
 
 def _gate(fact: GateFacts) -> Iterator[Finding]:
     if fact.status in ("BLOCKED", "ERRORED"):
-        text = f"gate {fact.step} {fact.status} on {fact.decided_at:%Y-%m-%d %H:%M} UTC for {fact.reasons} reasons"
+        text = f"gate {fact.step} {fact.status} on {fact.decided_at:%Y-%m-%d %H:%M} UTC for {counted(fact.reasons, 'reason')}"
         remedy = "Open its report; mend the cause; run the flow again."
         yield Finding("critical", "failed-gate", "gates", f"{fact.subject} {fact.step}", text, remedy)
     elif fact.status == "WARNED":
-        text = f"gate {fact.step} warned for {fact.reasons} reasons"
+        text = f"gate {fact.step} warned for {counted(fact.reasons, 'reason')}"
         yield Finding("info", "warned-gate", "gates", f"{fact.subject} {fact.step}", text)
 
 
 def _migration(fact: MigrationFacts) -> Iterator[Finding]:
     if fact.phase == "capturing":
-        text = f"capture is on: {fact.queued_keys:,} keys queued, {fact.open_units} units open"
+        text = f"capture is on: {counted(fact.queued_keys, 'key')} queued, {counted(fact.open_units, 'unit')} open"
         yield Finding("info", "migrating", "migration", fact.name, text, f"python -m flows migrate {fact.name}")
     yield from _toggle(fact)
 

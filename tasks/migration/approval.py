@@ -14,6 +14,7 @@ from uuid import UUID
 
 from tasks.core.connect import Connection
 from tasks.core.errors import Permanent
+from tasks.core.shown import counted
 from tasks.core.sqlfiles import fetch, run
 
 
@@ -111,7 +112,7 @@ def why_invalid(request: Request, state: State) -> str | None:
         return "the mapping changed since it was asked for"
     if state.quarantined_rows > request.state.quarantined_rows:
         more = state.quarantined_rows - request.state.quarantined_rows
-        return f"{more} more rows are in quarantine than when it was asked for"
+        return f"quarantine holds {counted(more, 'more row')} than when it was asked for"
     if request.is_expired:
         return "it has expired"
     if request.decision == "refused":

@@ -19,6 +19,7 @@ from prefect.states import Suspended
 from pydantic import Field, create_model
 
 from tasks.core.declaration import Migration
+from tasks.core.shown import counted
 from tasks.migration.approval import Request
 
 
@@ -85,7 +86,7 @@ def ask_person(migration: str, policy: Migration, request: Request) -> Answer:
     """
     description = (
         f"**Cutover of {migration}** to `{policy.target}`. Every gate so far let it pass, every row was compared. "
-        f"This covers at most {request.state.quarantined_rows:,} rows in quarantine. Refusing changes nothing."
+        f"This covers at most {counted(request.state.quarantined_rows, 'row')} in quarantine. Refusing changes nothing."
     )
     asked = form(policy.sign_offs).with_initial_data(description=description)
     timeout = int(policy.approval_valid.total_seconds())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from tasks.core.shown import counted
 from tasks.migration.backfill import BackfillResult
 from tasks.migration.plan import BackfillPlan, Due
 
@@ -23,7 +24,7 @@ def backfill_plan(migration: str, plan: BackfillPlan) -> str:
     lines = [_line(due) for due in plan.due[:MOST_SHOWN]]
     more = [f"\n{len(plan.due) - MOST_SHOWN:,} more."] if len(plan.due) > MOST_SHOWN else []
     table = "\n".join(["| unit | partition | why |", "|---|---|---|", *lines, *more])
-    withdrawn = f" {len(plan.obsolete):,} registered units are withdrawn." if plan.obsolete else ""
+    withdrawn = f" Withdrawn: {counted(len(plan.obsolete), 'registered unit')}." if plan.obsolete else ""
     return f"### {migration}\n\nDue: {head}; done: {plan.already_done:,}.{withdrawn}\n\n{table}"
 
 
@@ -36,9 +37,9 @@ def backfill_result(result: BackfillResult) -> str:
     if result.outcome == "waiting":
         return result.message
     if result.outcome == "cut over":
-        return f"{result.migration} is cut over: nothing is copied any more, {result.keys_drained:,} changes were carried back."
+        return f"{result.migration} is cut over: nothing is copied any more, {counted(result.keys_drained, 'change')} carried back."
     rate = f"{result.rows_copied / result.seconds:,.0f} rows/s" if result.seconds else "at once"
-    copied = f"{result.rows_copied:,} rows copied in {result.seconds:.1f} s ({rate}), {result.units_done:,} units done"
-    drained = f"{result.keys_drained:,} keys drained, {result.queue_left:,} still in the log"
-    reasons = [f"- {rows:,} rows in quarantine: {reason}" for reason, rows in result.rows_quarantined.items()]
+    copied = f"{counted(result.rows_copied, 'row')} copied in {result.seconds:.1f} s ({rate}), {counted(result.units_done, 'unit')} done"
+    drained = f"{counted(result.keys_drained, 'key')} drained, {result.queue_left:,} still in the log"
+    reasons = [f"- {counted(rows, 'row')} in quarantine: {reason}" for reason, rows in result.rows_quarantined.items()]
     return "\n".join([f"{result.migration}: {copied}, {drained}.", *reasons])

@@ -19,6 +19,7 @@ import psycopg
 
 from tasks.core.connect import Connection, Kind, open_connection, transaction
 from tasks.core.ledger import Run, unit
+from tasks.core.shown import counted
 from tasks.core.sqlfiles import compose, fetch, fetch_one, run
 from tasks.migration.registry import Registered, Source
 from tasks.partitions.archive import publish_verified, remove_local, require_detached, send
@@ -183,7 +184,9 @@ def _try(started: Run, migration: Registered, source: Source) -> str:
     except ArchiveMismatch as error:
         return f"The backup of {source.relation} does not give back what was recorded: {error.difference} ({error.path})."
     taken = f"{record['snapshot_at']:%Y-%m-%d %H:%M} UTC"
-    return f"The backup of {source.relation} was restored and compared: {figures.rows:,} rows of {taken}, the same hash."
+    return (
+        f"The backup of {source.relation} was restored and compared: {counted(figures.rows, 'row')} of {taken}, the same hash."
+    )
 
 
 def _load_on_trial(started: Run, migration: Registered, source: Source, manifest: dict[str, Any], files: list[Path]) -> None:

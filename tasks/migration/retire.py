@@ -21,6 +21,7 @@ from tasks.core.ledger import Deferred, Run, enter_unit, run_exclusively, unit
 from tasks.core.names import Relation
 from tasks.core.parameters import Safety
 from tasks.core.settings import settings
+from tasks.core.shown import counted
 from tasks.core.sqlfiles import fetch, fetch_one, run
 from tasks.migration.cutover import LOCK_MS, read_migration
 from tasks.migration.registry import Registered, Source
@@ -139,7 +140,7 @@ def _work(job: _Job, *, is_applied: bool) -> RetireResult:
         return RetireResult(job.name, "waiting", message, tables)
     written = _still_written(job, tables)
     if not is_applied:
-        message = f"{job.name}: {len(tables)} tables would be archived, verified and dropped; their views stay."
+        message = f"{job.name}: {counted(len(tables), 'table')} would be archived, verified and dropped, the views left."
         return RetireResult(job.name, "planned", f"{message} It would be refused: {written}." if written else message, tables)
     if written:
         raise StillWritten(job.name, written)
@@ -168,7 +169,10 @@ def _still_written(job: _Job, tables: Sequence[LegacyTable]) -> str:
     if job.policy.old_names_stay:
         return ""
     days = job.policy.old_names_quiet / timedelta(days=1)
-    parts = (f"{t.writes} writes came through {t.relation}, the last seen at {t.quiet_since:%Y-%m-%d %H:%M} UTC" for t in loud)
+    parts = (
+        f"{counted(t.writes, 'write')} came through {t.relation}, the last seen at {t.quiet_since:%Y-%m-%d %H:%M} UTC"
+        for t in loud
+    )
     return "; ".join([*parts, f"none may come for {days:g} days"]) if loud else ""
 
 
@@ -191,7 +195,9 @@ def _retire(job: _Job, cut_over_at: datetime, tables: Sequence[LegacyTable]) -> 
     )
     rows = sum(table.rows or 0 for table in done)
     job.started.detail.update(rows=rows, tables=len(done))
-    return RetireResult(job.name, "retired", f"{job.name} is retired: {len(done)} tables, {rows:,} rows archived.", done)
+    return RetireResult(
+        job.name, "retired", f"{job.name} is retired: {counted(len(done), 'table')}, {counted(rows, 'row')} archived.", done
+    )
 
 
 def _archive(job: _Job) -> list[_Proven]:
@@ -266,9 +272,9 @@ def describe_retirement(result: RetireResult) -> str:
     """Return the Markdown of the artifact: the message, and each table."""
     lines = [result.message, ""]
     for table in result.tables:
-        archived = f"; {table.rows:,} rows in {table.archive}" if table.rows is not None else ""
+        archived = f"; {counted(table.rows, 'row')} in {table.archive}" if table.rows is not None else ""
         lines.append(
-            f"- {table.relation}: {table.writes:,} writes through this name, no more of them noticed since"
+            f"- {table.relation}: {counted(table.writes, 'write')} through this name, no more of them noticed since"
             f" {table.quiet_since:%Y-%m-%d %H:%M} UTC{archived}"
         )
     return "\n".join(lines).strip()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from tasks.core.shown import counted
 from tasks.partitions.create import MOST_SHOWN, CreationPlan
 from tasks.partitions.plan import Create
 
@@ -25,7 +26,7 @@ def creation_plan(plan: CreationPlan) -> str:
 
 
 def _why(create: Create) -> str:
-    moved = f"; {create.from_default:,} rows move into it out of the default partition" if create.from_default else ""
+    moved = f"; takes {counted(create.from_default, 'row')} out of the default partition" if create.from_default else ""
     return create.reason + moved
 
 

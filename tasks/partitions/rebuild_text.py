@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tasks.core.shown import counted
 from tasks.partitions.index_findings import Act, Finding
-from tasks.partitions.rebuild import IndexReport
+from tasks.partitions.rebuild import IndexReport, RebuildResult
 
 #: Names shown in one cell; a hundred partitions lack an index all at once.
 MOST_NAMES = 3
@@ -25,7 +26,7 @@ ACTS: dict[Act, str] = {
 
 def index_report(report: IndexReport) -> str:
     """Return the findings of one table as Markdown, like ones in one line."""
-    head = f"### {report.table}: indexes on {report.partitions} partitions"
+    head = f"### {report.table}: indexes on {counted(report.partitions, 'partition')}"
     if not report.findings:
         return f"{head}\n\nNothing to report."
     groups: dict[tuple[str, str, str], list[Finding]] = {}
@@ -33,6 +34,14 @@ def index_report(report: IndexReport) -> str:
         groups.setdefault((finding.kind, finding.act, finding.reason), []).append(finding)
     table = "| finding | index | on | why | what is done |\n|---|---|---|---|---|"
     return "\n".join([head, "", table, *(_line(found) for found in groups.values())])
+
+
+def rebuilt_indexes(result: RebuildResult) -> str:
+    """Return what a run did to the indexes of one table as Markdown: how many of each, and which."""
+    done = {"created on the table": result.created, "built on partitions": result.built, "removed": result.dropped}
+    counts = ", ".join(f"{len(names)} {what}" for what, names in done.items() if names)
+    lines = [f"- {what}: {', '.join(names)}" for what, names in done.items() if names]
+    return "\n".join([f"{result.table}: {counts}.", "", *lines])
 
 
 def _line(found: Sequence[Finding]) -> str:

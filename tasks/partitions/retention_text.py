@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
+from tasks.core.shown import counted
 from tasks.partitions.retention_plan import VERBS, RetentionPlan, show
 
 
@@ -28,12 +29,12 @@ def text_of(plan: RetentionPlan, statements: Sequence[str]) -> str:
 
 
 def _days(length: timedelta) -> str:
-    return f"{length.days} days" if length == timedelta(days=length.days) else str(length)
+    return counted(length.days, "day") if length == timedelta(days=length.days) else str(length)
 
 
 def _steps_table(plan: RetentionPlan) -> list[str]:
     if not plan.steps:
-        return [f"Nothing to do: {len(plan.kept)} partitions are kept.", *_waiting(plan)]
+        return [f"Nothing to do: {counted(len(plan.kept), 'partition')} kept.", *_waiting(plan)]
     rows = [f"| {VERBS[type(s)]} | {s.partition.name} | {show(s.partition.upper)} | {s.reason} |" for s in plan.steps]
     return ["| step | partition | rows before | why |", "|---|---|---|---|", *rows, *_waiting(plan)]
 

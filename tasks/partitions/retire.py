@@ -23,6 +23,7 @@ from tasks.core.names import Relation
 from tasks.core.parameters import Safety
 from tasks.core.progress import ignore
 from tasks.core.settings import settings
+from tasks.core.shown import counted
 from tasks.core.sqlfiles import compose, fetch, run
 from tasks.partitions.archive import (
     Archived,
@@ -460,7 +461,9 @@ def _result(work: _Work, last: RetentionPlan) -> RetentionResult:
 def describe_removal(result: RetentionResult) -> str:
     """Return what an applied run did to one table as Markdown; what it left is named in its plan."""
     size = (
-        f" ({result.rows_archived:,} rows, {result.archive_bytes:,} bytes, verified from the files)" if result.archived else ""
+        f" ({counted(result.rows_archived, 'row')}, {counted(result.archive_bytes, 'byte')}, verified from the files)"
+        if result.archived
+        else ""
     )
     done = {"detached": result.detached, "archived": result.archived, "dropped": result.dropped}
     counts = ", ".join(f"{len(names)} {what}{size if what == 'archived' else ''}" for what, names in done.items())

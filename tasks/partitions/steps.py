@@ -31,7 +31,7 @@ from tasks.partitions.coarsening_text import coarsening_plan, coarsening_result
 from tasks.partitions.create import CreationPlan, CreationResult, Looked, ensure_partitions, look_at
 from tasks.partitions.creation_text import creation_plan
 from tasks.partitions.rebuild import IndexReport, RebuildResult, rebuild_indexes_of
-from tasks.partitions.rebuild_text import index_report
+from tasks.partitions.rebuild_text import index_report, rebuilt_indexes
 from tasks.partitions.restoration_text import restored_text
 from tasks.partitions.restore import Restored, restore
 from tasks.partitions.retention_plan import RetentionPlan
@@ -60,9 +60,12 @@ def _publish_plan(plan: CreationPlan) -> None:
 
 @task(task_run_name="rebuild indexes {table}", cache_policy=NO_CACHE, **RETRY)
 def rebuild_indexes_on(table: str, as_of: datetime) -> RebuildResult | Deferred:
-    """Put the indexes of one declared table right; what was found is published before anything is done."""
+    """Put the indexes of one declared table right; what was found is published before anything is done, and what was done."""
     hooks: dict[str, Any] = {"on_report": _publish_report, "on_progress": _progress(), "flow_run_id": flow_run_id()}
-    return rebuild_indexes_of(table, read_declaration(), as_of, **hooks)
+    result = rebuild_indexes_of(table, read_declaration(), as_of, **hooks)
+    if isinstance(result, RebuildResult) and result.outcome == "rebuilt":
+        publish("rebuild-indexes", rebuilt_indexes(result), title=table)
+    return result
 
 
 def _publish_report(report: IndexReport) -> None:

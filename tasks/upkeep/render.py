@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from types import MappingProxyType
 
+from tasks.core.shown import counted
 from tasks.upkeep.matviews import Refreshed
 from tasks.upkeep.metadata import MetadataReport, MetadataResult
 from tasks.upkeep.sessions import SessionsExpired
@@ -47,7 +48,7 @@ COMPLETED = "completed; what stands beside fields moves in, or all of it becomes
 def metadata_report(found: MetadataReport) -> str:
     """Return Markdown: rows outside the shape by kind with what becomes of them, examples, and what holds the rule."""
     where = f"{found.table}.{found.column}"
-    lines = [f"{where}: {found.rows:,} rows outside the standard shape. {_held_by(found)}"]
+    lines = [f"{where}: {counted(found.rows, 'row')} outside the standard shape. {_held_by(found)}"]
     if found.faults or found.kept:
         lines += ["", "| kind | rows | what becomes of it |", "|---|---|---|"]
         counts = sorted([*found.faults.items(), *found.kept.items()], key=lambda item: -item[1])
@@ -74,6 +75,8 @@ def repaired_metadata(result: MetadataResult) -> str:
     """Return one sentence: what a run did to a column."""
     where = f"{result.report.table}.{result.report.column}"
     if result.outcome == "planned":
-        return f"{where}: nothing was changed; {result.left:,} rows would be repaired."
+        return f"{where}: nothing was changed; {counted(result.left, 'row')} to be repaired."
     validated = f" Validated: {', '.join(result.validated)}." if result.validated else ""
-    return f"{where}: {result.repaired:,} rows repaired in {result.batches:,} batches, {result.left:,} left.{validated}"
+    return (
+        f"{where}: {counted(result.repaired, 'row')} repaired (batches: {result.batches:,}), {result.left:,} left.{validated}"
+    )

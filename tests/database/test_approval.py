@@ -67,7 +67,7 @@ def test_fewer_rows_in_quarantine_than_approved_are_fine(conn: Connection) -> No
     [
         (State("schema-2", "mapping-1", 5), "the schema changed"),
         (State("schema-1", "mapping-2", 5), "the mapping changed"),
-        (State("schema-1", "mapping-1", 8), "3 more rows are in quarantine"),
+        (State("schema-1", "mapping-1", 8), "quarantine holds 3 more rows"),
     ],
 )
 def test_another_state_is_asked_for_again(conn: Connection, state: State, reason: str) -> None:
@@ -83,7 +83,7 @@ def test_a_request_covers_the_declared_allowance_of_more_rows(conn: Connection) 
     request = ask(conn, "m", STATE, allowance=10)
     answer(conn, request, "m", decision="approved", name="Ada", reason="r")
     assert require_approval(conn, "m", State("schema-1", "mapping-1", 15), ()).name == "Ada"
-    with pytest.raises(ApprovalMissing, match="1 more rows are in quarantine"):
+    with pytest.raises(ApprovalMissing, match="quarantine holds 1 more row than"):
         require_approval(conn, "m", State("schema-1", "mapping-1", 16), ())
 
 

@@ -603,7 +603,7 @@ def test_rows_of_the_default_partition_move_into_the_one_that_is_due(app: psycop
 
     assert isinstance(result, CreationResult)
     assert [create.from_default for create in result.created] == [0, 0, 7, 0]
-    assert "7 rows move into it out of the default partition" in creation_plan(plans[0])
+    assert "takes 7 rows out of the default partition" in creation_plan(plans[0])
     assert app.execute("select * from app.readings order by id").fetchall() == before
     assert app.execute("select count(*) from only app.readings_p20250812").fetchall() == [(7,)]
     assert app.execute("select sensor from only app.readings_default").fetchall() == [("old",)]

@@ -119,7 +119,7 @@ def test_a_value_that_is_missing_never_passes() -> None:
     suites = {"capture": load_suites("backfill")["capture"]}
     row = {"relation": "a.b", "is_registered": True, "has_triggers": None, "is_generation_current": True}
     (failed,) = [o for o in validate("backfill", {"capture": frame_of([row])}, suites=suites) if not o.success]
-    assert failed.observed == "1 rows have no value"
+    assert failed.observed == "1 row without a value"
     assert failed.rows[0]["relation"] == "a.b"
 
 

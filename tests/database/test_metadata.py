@@ -217,7 +217,7 @@ def test_without_the_brakes_off_nothing_is_changed_and_everything_is_told(
     assert "| no part of the shape | id=1 | n: number, secret: string |" in text
     assert "hunter2" not in text
     assert "No CHECK holds it" in text
-    assert "6 rows would be repaired" in repaired_metadata(result)
+    assert "6 rows to be repaired" in repaired_metadata(result)
 
 
 def test_a_table_without_a_key_is_shown_by_its_place(conn: psycopg.Connection[Any], declaration: Declaration) -> None:

@@ -126,7 +126,7 @@ def test_an_old_name_takes_every_kind_of_write_after_its_table_is_gone(conn: Con
 def test_while_an_old_name_is_still_written_it_is_refused_until_a_person_says_that_this_may_go_on(conn: Conn) -> None:
     conn.execute("insert into monitoring.events (type, data, timestamp, created_at) values ('a', '{}', now(), now())")
 
-    with pytest.raises(StillWritten, match=r"1 writes came through monitoring\.events, the last seen at"):
+    with pytest.raises(StillWritten, match=r"1 write came through monitoring\.events, the last seen at"):
         run()
 
     assert len(tables(conn)) == len(TABLES)

@@ -156,7 +156,7 @@ def test_a_yes_to_a_form_of_a_state_that_has_passed_is_asked_for_again_and_the_l
     again = case.answer(run, **SIGNED)
 
     assert again["state_name"] == "Suspended"
-    why = "The approval of bills by Ada does not count: 1 more rows are in quarantine than when it was asked for."
+    why = "The approval of bills by Ada does not count: quarantine holds 1 more row than when it was asked for."
     assert why in case.pages.wait_for_line(run["id"], "does not count")
     assert case.bills.kind() == "r"
     assert case.answer(again, **SIGNED)["state_type"] == "COMPLETED"

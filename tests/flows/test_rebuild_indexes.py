@@ -45,6 +45,9 @@ def test_a_table_s_failure_is_named_and_the_others_get_their_indexes(dsn: str, p
 
     artifact = httpx.get(f"{prefect_api}/artifacts/rebuild-indexes-report/latest").json()
     assert "| missing | readings_kind | app.readings | it is declared | created on the table" in artifact["data"]
+    done = httpx.get(f"{prefect_api}/artifacts/rebuild-indexes/latest").json()["data"]
+    assert "app.readings: 1 created on the table, 1 built on partitions." in done
+    assert "- created on the table: app.readings_kind" in done
     with psycopg.connect(dsn) as conn:
         assert conn.execute(
             "select bool_and(indisvalid), count(*) from pg_index where indrelid::regclass::text like 'app.%'"

@@ -345,7 +345,7 @@ def test_the_page_of_the_flow_shows_the_text_as_it_is() -> None:
 
 
 def test_the_text_of_an_empty_plan_says_so() -> None:
-    assert "Nothing to do: 30 partitions are kept." in text_of(plan(days(30)), [])
+    assert "Nothing to do: 30 partitions kept." in text_of(plan(days(30)), [])
 
 
 def test_the_gate_is_told_each_removal_and_its_subject_changes_with_them() -> None:

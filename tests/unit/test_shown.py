@@ -9,7 +9,10 @@ from pathlib import Path
 
 import yaml
 
-from tasks.core.shown import shown
+from tasks.core.shown import counted, shown
+from tasks.migration.remove import Removal
+from tasks.migration.render import describe_rollback
+from tasks.migration.rollback import RollbackResult
 
 
 class Colour(StrEnum):
@@ -52,3 +55,18 @@ def test_a_result_reads_back_without_what_is_empty() -> None:
 
 def test_an_unbounded_value_is_left_out_and_a_long_line_stays_one() -> None:
     assert shown(Part("words " * 50 + "end", None)) == f"name: {'words ' * 50}end\ncolour: red\n"
+
+
+def test_a_number_agrees_with_what_it_counts() -> None:
+    assert [counted(count, "row") for count in (0, 1, 2, 1_000_000)] == ["0 rows", "1 row", "2 rows", "1,000,000 rows"]
+
+
+def test_a_way_back_with_nothing_to_take_out_says_so() -> None:
+    done = RollbackResult("shop", "removed", removal=Removal(functions=3))
+    planned = RollbackResult("shop", "planned", removal=Removal(triggers=("app.orders",)))
+
+    assert describe_rollback(done) == "Nothing of shop is left to take out of the target."
+    assert describe_rollback(planned).splitlines() == [
+        "Nothing of shop is left to take out of the target. Apply it with safety.apply to end its capture.",
+        "- capture ends: app.orders",
+    ]
