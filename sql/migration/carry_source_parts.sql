@@ -1,5 +1,5 @@
 -- Lists of a legacy table's columns as carrying back needs them; in a quarantined row a JSON null is told from a NULL, whose
--- key is left out, and json is kept as its text.
+-- key is left out, and json is kept as its text. A key that is GENERATED ALWAYS may be given and never changed, not even to what it is.
 -- params: relation_oid, key, key_type
 select
     string_agg(quote_ident(a.attname), ', ' order by a.attnum) as names,
@@ -8,7 +8,8 @@ select
         else format('b.%%I', a.attname) end,
         ', ' order by a.attnum
     ) as values,
-    string_agg(format('excluded.%%I', a.attname), ', ' order by a.attnum) as excluded,
+    string_agg(quote_ident(a.attname), ', ' order by a.attnum) filter (where a.attidentity <> 'a') as changed,
+    string_agg(format('excluded.%%I', a.attname), ', ' order by a.attnum) filter (where a.attidentity <> 'a') as excluded,
     string_agg(
         case a.atttypid
             when 'json'::regtype then format('(q.legacy_row ->> %%L)::json', a.attname)

@@ -272,7 +272,7 @@ def restore_quarantined(conn: Connection, source: Source, since: object) -> int:
     """Write the rows that came in through the old name and only quarantine holds to the table aside; return how many."""
     facts = {"relation_oid": source.relation_oid, "key": source.key_column, "key_type": source.key_type}
     parts = fetch_one(conn, "migration/carry_source_parts", **facts)
-    lists = {name: parts[name] for name in ("names", "restored", "excluded")}
+    lists = {name: parts[name] for name in ("names", "restored", "changed", "excluded")}
     place = {"aside": source.relation.sibling(source.aside), "key": source.key_column}
     return run(conn, "migration/rollback_restore_quarantined", **place, **lists, source_id=source.id, since=since).rowcount
 

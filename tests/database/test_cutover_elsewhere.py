@@ -12,20 +12,17 @@ import pyarrow.parquet as pq
 import pytest
 from psycopg import sql
 
-from tasks.core.connect import Kind, database_now, runtime, transaction
+from tasks.core.connect import database_now, runtime
 from tasks.core.declaration import Declaration
 from tasks.core.names import Relation
 from tasks.core.parameters import Safety
-from tasks.core.sqlfiles import fetch, identifier
-from tasks.gates.evidence import collect, read_state
-from tasks.gates.store import keep_verdict
-from tasks.gates.verdict import Outcome
-from tasks.migration.approval import State, answer, ask
+from tasks.core.sqlfiles import identifier
 from tasks.migration.backfill import backfill
 from tasks.migration.cutover import cut_over
 from tasks.migration.retire import RetireResult, retire_legacy
 from tasks.migration.rollback import RollbackResult, roll_back
 from tasks.partitions.create import ensure_partitions
+from tests.ready import pass_cutover
 
 Conn = psycopg.Connection[Any]
 
@@ -165,29 +162,23 @@ def declaration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Declaration:
     return Declaration.model_validate(DECLARED)
 
 
-@pytest.fixture
-def conn(make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch, declaration: Declaration) -> Iterator[Conn]:
-    """A session in the shop's database, which waits for its cutover."""
+@pytest.fixture(params=["by default", "always"])
+def conn(
+    request: pytest.FixtureRequest,
+    make_database: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    declaration: Declaration,
+) -> Iterator[Conn]:
+    """A session in the shop's database, which waits for its cutover; the key of orders is an identity of either kind."""
     dsn = make_database(sets=())
     monkeypatch.setenv("DATABASE_URL", dsn)
     with psycopg.connect(dsn, autocommit=True) as session, runtime():
-        session.execute(SCHEMA)
+        session.execute(SCHEMA.replace("by default", request.param).encode())
         as_of = database_now()
         ensure_partitions("warehouse.entries", declaration, as_of)
         backfill("shop", declaration, as_of, preflight=None)
-        consent(declaration)
+        pass_cutover(declaration, "shop")
         yield session
-
-
-def consent(declaration: Declaration) -> None:
-    keep_verdict(
-        collect("shop", "cutover", declaration), [Outcome("facts", "they hold", success=True)], timedelta(hours=1), None
-    )
-    with transaction(Kind.READ) as session:
-        state, _ = read_state(session, "shop", declaration)
-        quarantined = sum(row["rows"] for row in fetch(session, "migration/count_quarantined", migration="shop"))
-        asked = ask(session, "shop", State(state.fingerprint, state.mapping_version or "", quarantined), allowance=100)
-        answer(session, asked, "shop", decision="approved", name="Ada", reason="test")
 
 
 ORDER_LOG, SHOP, BACK = "Shop Floor.Order Log", "Shop Floor.visits", "Back Room.visits"
