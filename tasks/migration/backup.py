@@ -114,7 +114,8 @@ def _back_up(started: Run, migration: Registered, source: Source, earlier: int, 
         require_space(job)
         settings = [*stream_settings(), *_see(exported["snapshot"])]
         limit = OBJECT_BYTES if is_uploaded(job.archive) else None
-        with parquet_module().session(stream_uri(), settings) as stream:
+        errors = readable_errors(str(job.relation), job.size_bytes)
+        with errors, parquet_module().session(stream_uri(), settings) as stream:
             written = write_files(job, as_of, stream, limit)
     made = Backup(str(job.relation), job.figures.rows, job.figures.content_hash, job.archive, exported["snapshot_at"])
     facts = {**vars(made), "migration": migration.name, "relation_oid": job.oid, "run_id": started.id}

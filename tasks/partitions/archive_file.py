@@ -149,8 +149,15 @@ def write_files(job: Job, as_of: datetime, stream: Any, limit: int | None = None
     query = compose("partitions/export_partition", values).as_string()
     more = {} if limit is None else {"limit": limit}
     _remove_drafts(job)
-    try:
+    with _freed(job):
         return parquet_module().write(stream, query, fields, job.temporary, _facts(job, as_of), **more)
+
+
+@contextmanager
+def _freed(job: Job) -> Iterator[None]:
+    """Give back what a table's drafts take where the disk refuses one of them; a full disk would stay full."""
+    try:
+        yield
     except OSError:
         _remove_drafts(job)
         raise
@@ -223,8 +230,9 @@ def publish(job: Job, written: Any, manifest: str) -> None:
     parquet = parquet_module()
     named = _named(job, written)
     draft = job.temporary.with_suffix(".json.tmp")
-    draft.write_text(manifest + "\n", encoding="utf-8")
-    parquet.flush(draft)
+    with _freed(job):
+        draft.write_text(manifest + "\n", encoding="utf-8")
+        parquet.flush(draft)
     job.manifest.unlink(missing_ok=True)
     for stale in set(job.path.parent.glob(f"{job.path.stem}-*.parquet")) - {path for path, _ in named}:
         stale.unlink()

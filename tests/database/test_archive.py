@@ -469,6 +469,20 @@ def test_a_disk_that_fills_while_writing_is_said_and_freed(
     assert [path for path in archive_directory().rglob("*") if path.is_file()] == []
 
 
+def test_a_disk_that_fills_with_the_manifest_is_freed_too(
+    readings: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(path: Path, *_: Any, **__: Any) -> None:
+        path.touch()
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_text", fill)
+    with pytest.raises(ArchiveSpace):
+        apply(at_most=1)
+    assert [path for path in archive_directory().rglob("*") if path.is_file()] == []
+    assert states(readings) == {name_of(-15): "archiving"}
+
+
 @pytest.fixture
 def many_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a partition of 40 rows be several batches and row groups."""

@@ -23,7 +23,8 @@ from tasks.migration.cutover import CutoverResult, cut_over, read_migration
 from tasks.migration.prepare import prepare_migration
 from tasks.migration.registry import Registered
 from tasks.migration.render import describe_cutover
-from tasks.partitions.archive_file import ArchiveFailed
+from tasks.partitions import parquet
+from tasks.partitions.archive_file import ArchiveFailed, ArchiveSpace
 from tasks.partitions.archive_proof import ArchiveMismatch
 from tests import ready
 from tests.conftest import Server
@@ -284,3 +285,19 @@ def test_a_rehearsal_tries_the_backup_of_every_source(server: Server) -> None:
         assert [note.partition(" rows of ")[0] for note in result.restored] == [
             f"The backup of {relation} was restored and compared: {count[0]:,}" for relation, count in counts.items() if count
         ]
+
+
+def test_a_disk_that_fills_while_writing_is_said_with_what_a_copy_may_take_and_freed(
+    filled: Scene, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(parquet, "flush", full)
+        with pytest.raises(ArchiveSpace, match=r"shop\.bills cannot .* may take [1-9]\d+\."):
+            make(filled)
+
+    assert [path for path in folder.rglob("*") if path.is_file()] == []
+    assert filled.one("select count(*) from maintenance.backup") == 0
+    assert [made.rows for made in make(filled)] == [4]
