@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from prefect.flows import load_flow_from_entrypoint
+from prefect.runtime import flow_run as runtime_of_run
 
 from flows.__main__ import list_flows
 from tasks.core.sqlfiles import ROOT
@@ -40,6 +41,36 @@ SIGNATURES = {
     "validate": "(table=None, suite=None)",
     "report_health": "()",
 }
+#: What a run with the form's defaults is called; a parameter without one is given its own name.
+RUN_NAMES = {
+    "apply_migrations": "apply migrations",
+    "create_partitions": "create partitions every table",
+    "enforce_retention": "plan retention every table",
+    "restore_partition": "restore partition",
+    "rebuild_indexes": "rebuild indexes every table",
+    "coarsen_partitions": "plan coarsen every table",
+    "refresh_matviews": "refresh every matview",
+    "expire_sessions": "expire sessions now",
+    "repair_metadata": "plan repair metadata every table",
+    "backfill": "backfill migration",
+    "verify_integrity": "verify migration",
+    "migrate": "migrate migration",
+    "cut_over": "cut over migration",
+    "roll_back": "plan roll back migration by rename",
+    "retire_legacy": "plan retire legacy migration",
+    "validate": "validate every table",
+    "report_health": "report health",
+}
+#: The same where something is asked for.
+ASKED = {
+    "enforce_retention": ({"table": "a.b", "safety": {"apply": True}, "as_of": "2025-11-01"}, "APPLY retention a.b 2025-11-01"),
+    "expire_sessions": ({"as_of": "2025-11-01"}, "expire sessions 2025-11-01"),
+    "cut_over": ({"migration": "bills", "rehearse": True}, "rehearse cut over bills"),
+    "roll_back": ({"migration": "bills", "way": "complete", "safety": {"apply": True}}, "APPLY roll back bills by complete"),
+    "retire_legacy": ({"migration": "bills", "safety": {"apply": True}}, "APPLY retire legacy bills"),
+}
+#: The bounds of each number on a form.
+BOUNDS = {("backfill", "workers"): (1, 8), ("Safety", "at_most"): (1, 50)}
 
 
 def flow(name: str) -> Any:
@@ -76,6 +107,32 @@ def test_a_description_has_whole_paragraphs(name: str) -> None:
     shown = flow(name).description.split("\n\n")
     assert [part for part in shown if "\n" in part and not all(line.startswith("- `") for line in part.split("\n"))] == []
     assert any(part.startswith("Undo: ") for part in shown)
+    for parameter in inspect.signature(flow(name).fn).parameters:
+        assert any(line.startswith(f"- `{parameter}`: ") for line in shown[-1].split("\n"))
+
+
+def test_every_number_on_a_form_has_bounds_that_its_help_names() -> None:
+    found: dict[tuple[str, str], tuple[int, int]] = {}
+    for name in FLOWS:
+        schema = flow(name).parameters
+        for owner, fields in ((name, schema.properties), *((n, d["properties"]) for n, d in schema.definitions.items())):
+            for field, facts in fields.items():
+                numbers = [way for way in facts.get("anyOf", [facts]) if way.get("type") in {"integer", "number"}]
+                for way in numbers:
+                    found[owner, field] = way["minimum"], way["maximum"]
+                    assert f"rom {way['minimum']} to {way['maximum']}" in facts["description"]
+    assert found == BOUNDS
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_a_run_is_named_by_what_it_does_and_what_it_was_given(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters = inspect.signature(flow(name).fn).parameters.values()
+    defaults = {p.name: p.name if p.default is p.empty else p.default for p in parameters}
+    asked, shown = ASKED.get(name, (defaults, RUN_NAMES[name]))
+    for given, expected in ((defaults, RUN_NAMES[name]), ({**defaults, **asked}, shown)):
+        monkeypatch.setitem(runtime_of_run.FIELDS, "parameters", lambda given=given: given)
+        named = flow(name).flow_run_name
+        assert (named() if callable(named) else named) == expected
 
 
 @pytest.mark.parametrize("name", FLOWS)

@@ -17,10 +17,12 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
+import yaml
 from prefect import flow, task
 from psycopg.conninfo import conninfo_to_dict
 
 from flows.__main__ import list_flows, main
+from tasks.core.declaration import read_declaration
 from tasks.core.errors import Unfinished
 from tasks.core.flowruns import RETRY
 from tasks.core.settings import PROJECT
@@ -133,6 +135,15 @@ def test_a_flow_does_its_work_from_the_shell(
     with psycopg.connect(database) as conn:
         made = conn.execute("select from pg_inherits where inhparent = %s::regclass", [TABLE]).rowcount
     assert made == 14
+
+
+def test_each_of_several_results_is_a_yaml_document(
+    database: str, prefect_api: str, call: Callable[..., tuple[int, str, str]]
+) -> None:
+    code, out, _ = call("refresh_matviews")
+
+    assert code == 0
+    assert [document["matview"] for document in yaml.safe_load_all(out)] == [str(name) for name in read_declaration().matviews]
 
 
 def test_what_was_deferred_is_said_and_is_no_failure(

@@ -51,10 +51,11 @@ def test_a_result_reads_back_without_what_is_empty() -> None:
         "path": "x", "counts": {"a": 0},
     }  # fmt: skip
     assert "plan: |\n  | step |" in text, "a plan of several lines stands as it is"
+    assert "&" not in text, "what occurs twice stands twice"
 
 
 def test_an_unbounded_value_is_left_out_and_a_long_line_stays_one() -> None:
-    assert shown(Part("words " * 50 + "end", None)) == f"name: {'words ' * 50}end\ncolour: red\n"
+    assert shown(Part("≥ wörds " * 50 + "end", None)) == f"name: {'≥ wörds ' * 50}end\ncolour: red\n"
 
 
 def test_a_number_agrees_with_what_it_counts() -> None:
