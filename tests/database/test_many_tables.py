@@ -52,6 +52,11 @@ def declare(*names: str, **retention: Any) -> Declaration:
     return Declaration.model_validate({"tables": dict.fromkeys(names, table)})
 
 
+def joined(*declared: Declaration) -> Declaration:
+    """Return a declaration of all their tables."""
+    return declared[0].model_copy(update={"tables": {name: table for one in declared for name, table in one.tables.items()}})
+
+
 def plans(*names: str, declared: Declaration | None = None) -> list[dict[str, Any]]:
     """Return what each of the three would do to each table, read together."""
     declared = declared or declare(*names)
@@ -90,7 +95,7 @@ def test_as_many_statements_are_asked_of_nine_tables_as_of_one(
 
 
 def test_tables_that_are_read_together_have_the_plans_that_each_has_alone(app: psycopg.Connection) -> None:
-    good = [make(app, name) for name in ("a", "b", "c")]
+    good = [make(app, name) for name in ("a", "b", "c", "d", "e")]
     app.execute("alter table app.b detach partition app.b_p20250715")
     app.execute("create table app.b_default partition of app.b default")
     app.execute("create view app.old as select * from app.c_p20250701")
@@ -98,24 +103,28 @@ def test_tables_that_are_read_together_have_the_plans_that_each_has_alone(app: p
     app.execute("create table app.empty (at timestamptz not null) partition by range (at)")
     app.execute("create table app.plain (at timestamptz)")
     names = (*good, "app.empty", "app.plain", "app.nothing")
+    late = declare("app.d", keep_where="at < '2025-05-26'"), declare("app.e", keep="P30D")
+    declared = joined(declare(*names), *late)
 
-    together = [comparable(found) for found in plans(*names)]
-    alone = [comparable({name: found[name] for name in names for found in (plans(name)[number],)}) for number in range(3)]
+    together = [comparable(found) for found in plans(*names, declared=declared)]
+    each = {name: plans(name, declared=declared) for name in names}
+    alone = [comparable({name: each[name][number][name] for name in names}) for number in range(3)]
 
     assert together == alone
-    seen, removals, merges = plans(*names)
-    assert [type(seen[name]) for name in names] == [Looked] * 4 + [UnsuitableRelation, MissingRelation]
-    assert [type(removals[name]) for name in names] == [RetentionResult] * 4 + [UnsuitableRelation, MissingRelation]
-    assert [type(merges[name]) for name in names] == [CoarseningResult] * 4 + [UnsuitableRelation, MissingRelation]
+    seen, removals, merges = plans(*names, declared=declared)
+    assert [type(seen[name]) for name in names] == [Looked] * 6 + [UnsuitableRelation, MissingRelation]
+    assert [type(removals[name]) for name in names] == [RetentionResult] * 6 + [UnsuitableRelation, MissingRelation]
+    assert [type(merges[name]) for name in names] == [CoarseningResult] * 6 + [UnsuitableRelation, MissingRelation]
     assert any("on hold: audit" in line for line in removals["app.c"].plan.splitlines())
     assert removals["app.b"].plan.splitlines()[-1].startswith("Would be refused: app.b has no partition for [2025-07-15")
+    kept = [name for name in good if "keep_where keeps: at < '2025-05-26'" in removals[name].plan]
+    assert (kept, removals["app.e"].plan.count("| detach |") > removals["app.a"].plan.count("| detach |")) == (["app.d"], True)
     assert (merges["app.a"].debt, merges["app.b"].debt) == (1, 0)
 
 
 def test_a_condition_that_the_server_refuses_fails_its_own_table_alone(app: psycopg.Connection) -> None:
     names = [make(app, name) for name in ("a", "b")]
-    bad, good = declare(names[0], keep_where="nothing = 1"), declare(names[1], keep_where="v = 'late'")
-    both = good.model_copy(update={"tables": {**bad.tables, **good.tables}})
+    both = joined(declare(names[0], keep_where="nothing = 1"), declare(names[1], keep_where="v = 'late'"))
     found = plan_removals(names, both, Safety(), AS_OF)
 
     assert "keep_where is refused by the server" in str(found[names[0]])
