@@ -54,7 +54,9 @@ def test_one_part_alone_is_measured_where_only_names_it(server: Server, monkeypa
         admit(admin, MAINTAINER)
     scale = Scale.from_environment()
     measured = contest(Arena(server.superuser_dsn, scale, lambda *_: None, has_partman=False, password=server.password))
-    assert (measured.created, measured.removed, measured.planned) == ({}, {}, [])
+    others = (measured.created, measured.created_unflushed, measured.removed, measured.planned, measured.planned_from_catalog)
+    assert others == ({}, {}, {}, [], [])
+    assert list(measured.written) == list(WRITERS)
     assert len(figures(measured, scale)) == 4
 
 

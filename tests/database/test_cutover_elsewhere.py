@@ -14,11 +14,13 @@ from psycopg import sql
 
 from tasks.core.connect import database_now, runtime
 from tasks.core.declaration import Declaration
+from tasks.core.ledger import Run, run_exclusively
 from tasks.core.names import Relation
 from tasks.core.parameters import Safety
 from tasks.core.sqlfiles import identifier
 from tasks.migration.backfill import backfill
-from tasks.migration.cutover import cut_over
+from tasks.migration.backup import Backup, back_up, try_backups
+from tasks.migration.cutover import cut_over, read_migration
 from tasks.migration.retire import RetireResult, retire_legacy
 from tasks.migration.rollback import RollbackResult, roll_back
 from tasks.partitions.create import ensure_partitions
@@ -43,6 +45,8 @@ create table "Shop Floor"."Order Log" (
 alter table "Shop Floor"."Order Log" drop column dropped;
 create table "Shop Floor".visits (id uuid primary key default gen_random_uuid(), at timestamp(3) not null, data jsonb);
 create table "Back Room".visits (id uuid primary key default gen_random_uuid(), at timestamp(3) not null, data jsonb);
+create view "Shop Floor".counted as select count(*) from "Shop Floor".visits;
+create view "Back Room".counted as select count(*) from "Back Room".visits;
 create table warehouse.entries (
     id uuid not null,
     day date not null,
@@ -141,8 +145,14 @@ DECLARED = {
             "grants": {"authenticated": ["select", "insert", "update", "delete"]},
             "sources": {
                 "Shop Floor.Order Log": {"code": 7, "mapping": "orders", "time": "placed on", "aside": "Order Log (old)"},
-                "Shop Floor.visits": {"code": 8, "mapping": "visits", "time": "at", "aside": "visits_old"},
-                "Back Room.visits": {"code": 9, "mapping": "back_visits", "time": "at", "aside": "visits_old"},
+                "Shop Floor.visits": {
+                    "code": 8, "mapping": "visits", "time": "at", "aside": "visits_old",
+                    "dependants": {"Shop Floor.counted": "recreate"},
+                },
+                "Back Room.visits": {
+                    "code": 9, "mapping": "back_visits", "time": "at", "aside": "visits_old",
+                    "dependants": {"Back Room.counted": "recreate"},
+                },
             },
         },
     },
@@ -205,6 +215,8 @@ from pg_attribute as a
 join pg_sequence as s on s.seqrelid = pg_get_serial_sequence('"Shop Floor"."Order Log"', 'Order No')::regclass
 where a.attrelid = '"Shop Floor"."Order Log"'::regclass and a.attname = 'Order No'
 """
+#: What the views say that read tables of one name.
+COUNTED = 'select (table "Shop Floor".counted), (table "Back Room".counted)'
 NEW_ORDER = 'insert into "Shop Floor"."Order Log" (amount) values (1) returning "Order No"'
 
 
@@ -230,12 +242,17 @@ def test_odd_names_and_types_are_cut_over_and_back(conn: Conn, declaration: Decl
     conn.execute(WRITES)
     conn.execute("reset role")
     written = shown(conn)
+    assert conn.execute(COUNTED).fetchall() == [(42, 30)]
 
     result = roll_back("shop", declaration, database_now(), safety=Safety(apply=True))
 
     assert isinstance(result, RollbackResult)
     assert (result.outcome, result.restored, result.refused_rows) == ("rolled back", 1, 0)
+    assert result.writes == {ORDER_LOG: 6, SHOP: 2, BACK: 2}, "an insert that broke a check is counted too"
     after = shown(conn)
+    assert conn.execute(COUNTED).fetchall() == [(42, 30)]
+    conn.execute('delete from "Back Room".visits')
+    assert conn.execute(COUNTED).fetchall() == [(42, 0)], "each reads the table of its own schema again"
     assert (after[SHOP], after[BACK]) == (written[SHOP], written[BACK])
     assert after[ORDER_LOG] > written[ORDER_LOG]
     assert len(after[ORDER_LOG]) == len(written[ORDER_LOG]) + 2
@@ -296,3 +313,21 @@ def test_an_identity_key_is_as_before_after_the_complete_way_back(conn: Conn, de
     assert new_order(conn) == 43
     assert conn.execute("select count(*) from warehouse.entries").fetchall() == [(0,)]
     assert list(archives.rglob("*.parquet"))
+
+
+def test_tables_of_one_name_have_backups_of_their_own(conn: Conn, archives: Path) -> None:
+    migration, made = read_migration("shop"), list[Backup]()
+
+    def work(started: Run) -> tuple[str, ...]:
+        made.extend(back_up(started, migration, database_now()))
+        return try_backups(started, migration)
+
+    tried = run_exclusively("test", "shop", work, overdue_after=timedelta(days=1), group=migration.subject)
+
+    rows = {ORDER_LOG: 41, SHOP: 40, BACK: 30}
+    assert {one.relation: pq.read_table(one.path).num_rows for one in made} == rows
+    assert isinstance(tried, tuple)
+    assert [said.partition(" rows of ")[0] for said in tried] == [
+        f"The backup of {name} was restored and compared: {count}" for name, count in rows.items()
+    ]
+    assert archives.is_dir()
