@@ -126,8 +126,9 @@ select b.id, b.at::timestamp(3) as at, b.data from {target} as u cross join late
 """,
     "adopts": "select false",
 }
-#: The same name in another schema.
+#: The same name in another schema, and what only that one adopts.
 BACK_VISITS = {part: body.replace("'visit'", "'back visit'") for part, body in VISITS.items()}
+BACK_VISITS["adopts"] = "select (u).kind = 'found'"
 HEADERS = {
     "view": "-- identifiers: target, backward, owns\n", "forward": "-- literals: code\n", "owns": "-- literals: code\n",
     "backward": "", "adopts": "",
@@ -207,6 +208,7 @@ insert into "Shop Floor".visits (at, data) values (now(), null), (now(), 'null')
 insert into "Back Room".visits (at, data) values (now(), '"back"');
 delete from "Back Room".visits where data = '-1';
 insert into warehouse.entries (id, day, kind, body) values (gen_random_uuid(), current_date, 'order', '[1]');
+insert into warehouse.entries (id, day, kind, body) values (gen_random_uuid(), current_date, 'found', '["lost"]');
 """
 #: What the catalog says of the identity key and its sequence.
 IDENTITY = """
@@ -250,10 +252,11 @@ def test_odd_names_and_types_are_cut_over_and_back(conn: Conn, declaration: Decl
     assert (result.outcome, result.restored, result.refused_rows) == ("rolled back", 1, 0)
     assert result.writes == {ORDER_LOG: 6, SHOP: 2, BACK: 2}, "an insert that broke a check is counted too"
     after = shown(conn)
-    assert conn.execute(COUNTED).fetchall() == [(42, 30)]
+    assert conn.execute(COUNTED).fetchall() == [(42, 31)]
     conn.execute('delete from "Back Room".visits')
     assert conn.execute(COUNTED).fetchall() == [(42, 0)], "each reads the table of its own schema again"
-    assert (after[SHOP], after[BACK]) == (written[SHOP], written[BACK])
+    assert after[SHOP] == written[SHOP]
+    assert after[BACK] > written[BACK]
     assert after[ORDER_LOG] > written[ORDER_LOG]
     assert len(after[ORDER_LOG]) == len(written[ORDER_LOG]) + 2
     moved = conn.execute(
