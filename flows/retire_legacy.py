@@ -32,7 +32,7 @@ def retire_legacy(
 
     Args:
         migration: A migration from maintenance.yaml.
-        safety: Brakes. The default publishes the plan and changes nothing.
+        safety: Brakes. The default publishes the plan and changes nothing. The tables go together, so at_most has no part in it.
         as_of: Decide as if it were this instant, in UTC where it names no zone. Empty means the database's now().
     """
     with flow_runtime():

@@ -140,7 +140,7 @@ def _work(job: _Job, *, is_applied: bool) -> RetireResult:
         return RetireResult(job.name, "waiting", message, tables)
     written = _still_written(job, tables)
     if not is_applied:
-        message = f"{job.name}: {counted(len(tables), 'table')} would be archived, verified and dropped, the views left."
+        message = f"{job.name}: {counted(len(tables), 'table')} would be archived, verified and dropped; views stay under their names."
         return RetireResult(job.name, "planned", f"{message} It would be refused: {written}." if written else message, tables)
     if written:
         raise StillWritten(job.name, written)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from tasks.core.shown import counted
 from tasks.partitions.coarsen import CoarseningResult
 from tasks.partitions.coarsen_plan import CoarseningPlan
 
@@ -26,6 +27,7 @@ def coarsening_plan(plan: CoarseningPlan) -> str:
 def coarsening_result(result: CoarseningResult) -> str:
     """Return what became one, and what did not and why."""
     lines = [f"- merged: {name}" for name in result.merged]
+    lines += [f"- dropped: {counted(result.dropped, 'partition')} whose rows these hold now"] if result.dropped else []
     lines += [f"- given up: {name}: its range was written to meanwhile; a later run tries again" for name in result.given_up]
     lines += [
         f"- waits: {name}: it is copied, and a snapshot is older than the copy; a later run puts it in place"

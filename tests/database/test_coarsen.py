@@ -101,6 +101,7 @@ def test_whole_months_that_ended_long_ago_become_one_partition_each(app: psycopg
     result = apply()
 
     assert (result.merged, result.dropped, result.given_up) == ((JANUARY, FEBRUARY), 59, ())
+    assert "- dropped: 59 partitions whose rows these hold now" in coarsening_result(result)
     assert partitions(app) == [
         ("readings_p202501", "2025-01-01", "2025-02-01"), ("readings_p202502", "2025-02-01", "2025-03-01"),
     ]  # fmt: skip
