@@ -27,7 +27,7 @@ replaced as (
     returning n.entry
 )
 
-insert into {target} ({columns})
+insert into {target} ({columns}) overriding system value
 select {whole_columns}
 from unchanged as n
 inner join replaced as r on n.entry = r.entry

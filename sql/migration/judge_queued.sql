@@ -29,7 +29,7 @@ judged as materialized (
 ),
 
 returned as (
-    insert into {target} ({columns})
+    insert into {target} ({columns}) overriding system value
     select {mapped} from judged as f
     on conflict do nothing
     returning {id}, {time}

@@ -29,7 +29,7 @@ begin
         else
             select s.lower, s.upper into mine.span from maintenance.span as s where s.target = {target_name} for share;
         end if;
-        insert into {target} ({columns})
+        insert into {target} ({columns}) overriding system value
         select {mapped} from maintenance.{forward}(mine.candidate, mine.span.lower, mine.span.upper) as f
         where f.reason is null
         on conflict ({id}, {time}) do nothing;

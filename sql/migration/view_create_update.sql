@@ -2,7 +2,7 @@
 -- where its id or time changes, and into quarantine where the mapping refuses it or the new place is taken (M4). The span is
 -- no reason against a row whose time stays: its partition is there, on hold or restored.
 -- identifiers: function, aside, key, require, claim, lock, forward, target, id, time
--- fragments: key_default, old_values, new_values, columns, merged, results, as_json, holders
+-- fragments: key_default, old_values, new_values, columns, merged, results, changed, changes, as_json, holders
 -- literals: source_id, target_name, counter
 -- locks: none on relations
 create or replace function {function}() returns trigger language plpgsql security definer
@@ -47,7 +47,7 @@ begin
     select f.* into mine.was from maintenance.{forward}(mine.seen, '-infinity', 'infinity') as f;
     mine.result := row({merged})::{target};
     if mine.becomes.reason is null and mine.result.{id} = mine.base.{id} and mine.result.{time} = mine.base.{time} then
-        update {target} as u set ({columns}) = row({results})
+        update {target} as u set ({changed}) = row({changes})
         where u.{id} = mine.base.{id} and u.{time} = mine.base.{time};
         get diagnostics mine.written = row_count;
         if mine.written = 0 then
@@ -55,7 +55,8 @@ begin
         end if;
     else
         delete from {target} as u where u.{id} = mine.base.{id} and u.{time} = mine.base.{time};
-        insert into {target} ({columns}) select {results} where mine.becomes.reason is null
+        insert into {target} ({columns}) overriding system value
+        select {results} where mine.becomes.reason is null
         on conflict ({id}, {time}) do nothing;
         get diagnostics mine.written = row_count;
     end if;

@@ -1,4 +1,5 @@
 -- How an UPDATE through a view changes a row of the target: where the mapping gives what it gave before, the row keeps its own.
+-- An identity that is GENERATED ALWAYS is given with a new row and never changed.
 -- params: target
 select
     string_agg(
@@ -11,6 +12,10 @@ select
     ) as merged,
     string_agg(format('mine.result.%%I', a.attname), ', ' order by a.attnum) filter (where a.attgenerated = '') as results,
     string_agg(quote_ident(a.attname), ', ' order by a.attnum) filter (where a.attgenerated = '') as columns,
+    string_agg(format('mine.result.%%I', a.attname), ', ' order by a.attnum)
+        filter (where a.attgenerated = '' and a.attidentity <> 'a') as changes,
+    string_agg(quote_ident(a.attname), ', ' order by a.attnum)
+        filter (where a.attgenerated = '' and a.attidentity <> 'a') as changed,
     string_agg(format('f.%%I', a.attname), ', ' order by a.attnum) filter (where a.attgenerated = '') as mapped
 from pg_catalog.pg_attribute as a
 where a.attrelid = %(target)s::regclass and a.attnum > 0 and not a.attisdropped

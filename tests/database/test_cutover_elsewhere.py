@@ -24,7 +24,11 @@ from tasks.migration.cutover import cut_over, read_migration
 from tasks.migration.retire import RetireResult, retire_legacy
 from tasks.migration.rollback import RollbackResult, roll_back
 from tasks.partitions.create import ensure_partitions
+from tests.migrating import NAME as BILLS
+from tests.migrating import Scene, scene
 from tests.ready import pass_cutover
+
+__all__ = ["scene"]
 
 Conn = psycopg.Connection[Any]
 
@@ -334,3 +338,22 @@ def test_tables_of_one_name_have_backups_of_their_own(conn: Conn, archives: Path
         f"The backup of {name} was restored and compared: {count}" for name, count in rows.items()
     ]
     assert archives.is_dir()
+
+
+def test_a_target_whose_id_is_always_generated_is_written_under_the_old_name_and_back(scene: Scene) -> None:
+    scene.execute("alter table accounts.invoices alter column number add generated always as identity")
+    scene.add((1, "2025-06-05", 100), (2, "2025-06-06", 200), (3, "2025-06-07", 300), (4, "2025-06-08", 400))
+    scene.backfill()
+    pass_cutover(scene.declaration, BILLS)
+    cut_over(BILLS, scene.declaration)
+
+    scene.execute("update shop.bills set remark = 'reminded' where bill_no = 1")
+    scene.execute("update shop.bills set issued = '2025-07-01', bill_no = 77 where bill_no = 2")
+    scene.execute("delete from shop.bills where bill_no = 3")
+    scene.execute("insert into shop.bills (bill_no, customer, issued, cents) values (5, 'Eve', '2025-06-09', 500)")
+
+    written = scene.execute("select bill_no, issued::text, remark from shop.bills order by bill_no")
+    assert written == [(1, "2025-06-05", "reminded"), (4, "2025-06-08", ""), (5, "2025-06-09", ""), (77, "2025-07-01", "")]
+    result = roll_back(BILLS, scene.declaration, database_now(), safety=Safety(apply=True))
+    assert (getattr(result, "outcome", None), getattr(result, "refused_rows", None)) == ("rolled back", 0)
+    assert scene.execute("select bill_no, issued::text, remark from shop.bills order by bill_no") == written
