@@ -21,6 +21,11 @@ from tasks.partitions.create import CreationResult, Looked, ensure_partitions, l
 from tasks.partitions.retire import RetentionResult, plan_removals
 
 AS_OF, DAY = datetime(2025, 8, 10, 12, tzinfo=UTC), timedelta(days=1)
+#: A partition that retention has dropped is no gap.
+DROPPED = """
+insert into maintenance.retirement (parent, partition, partition_oid, lower, upper, state, reason, due_at)
+values ('app.f', 'app.f_p20250701', 1, '2025-07-01Z', '2025-07-02Z', 'dropped', 'test', '2025-08-01Z')
+"""
 FIRST, LAST = datetime(2025, 5, 25, tzinfo=UTC), datetime(2025, 8, 11, tzinfo=UTC)
 
 
@@ -95,9 +100,11 @@ def test_as_many_statements_are_asked_of_nine_tables_as_of_one(
 
 
 def test_tables_that_are_read_together_have_the_plans_that_each_has_alone(app: psycopg.Connection) -> None:
-    good = [make(app, name) for name in ("a", "b", "c", "d", "e")]
+    good = [make(app, name) for name in ("f", "a", "b", "c", "d", "e")]
     app.execute("alter table app.b detach partition app.b_p20250715")
     app.execute("create table app.b_default partition of app.b default")
+    app.execute("drop table app.f_p20250701")
+    app.execute(DROPPED)
     app.execute("create view app.old as select * from app.c_p20250701")
     app.execute("insert into maintenance.hold (relation, reason, owner) values ('app.c', 'audit', 'legal')")
     app.execute("create table app.empty (at timestamptz not null) partition by range (at)")
@@ -112,11 +119,12 @@ def test_tables_that_are_read_together_have_the_plans_that_each_has_alone(app: p
 
     assert together == alone
     seen, removals, merges = plans(*names, declared=declared)
-    assert [type(seen[name]) for name in names] == [Looked] * 6 + [UnsuitableRelation, MissingRelation]
-    assert [type(removals[name]) for name in names] == [RetentionResult] * 6 + [UnsuitableRelation, MissingRelation]
-    assert [type(merges[name]) for name in names] == [CoarseningResult] * 6 + [UnsuitableRelation, MissingRelation]
+    assert [type(seen[name]) for name in names] == [Looked] * 7 + [UnsuitableRelation, MissingRelation]
+    assert [type(removals[name]) for name in names] == [RetentionResult] * 7 + [UnsuitableRelation, MissingRelation]
+    assert [type(merges[name]) for name in names] == [CoarseningResult] * 7 + [UnsuitableRelation, MissingRelation]
     assert any("on hold: audit" in line for line in removals["app.c"].plan.splitlines())
     assert removals["app.b"].plan.splitlines()[-1].startswith("Would be refused: app.b has no partition for [2025-07-15")
+    assert [name for name in good if "Would be refused" in removals[name].plan] == ["app.b"]
     kept = [name for name in good if "keep_where keeps: at < '2025-05-26'" in removals[name].plan]
     assert (kept, removals["app.e"].plan.count("| detach |") > removals["app.a"].plan.count("| detach |")) == (["app.d"], True)
     assert (merges["app.a"].debt, merges["app.b"].debt) == (1, 0)
