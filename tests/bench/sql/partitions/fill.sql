@@ -24,4 +24,4 @@ select
     md5((n / 3)::text),
     'user_' || n %% 1000,
     case when n %% 4 = 0 then 'session_' || n / 40 end
-from generate_series(1, %(rows)s) as n
+from generate_series(1::bigint, %(rows)s) as n
