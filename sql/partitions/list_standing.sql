@@ -1,17 +1,32 @@
 -- Ordinary tables beside a partitioned one that may have been its partitions: those that have its columns and no others, and those
--- that retention has detached and not dropped, with their bounds. A plain DETACH leaves no other trace.
--- params: parent, table, names
-with columns as (
+-- that retention has detached and not dropped, with their bounds. A plain DETACH leaves no other trace. Those of other names than
+-- are to be made are looked for where there is a hole: that reads all that the schema has.
+-- params: parent, table, names, has_hole
+with beside as (
+    select c.oid
+    from pg_catalog.pg_class as c
+    where c.relname = any(%(names)s::text[])
+    union
+    select r.partition_oid from maintenance.retirement as r where r.parent = %(table)s and r.state not in ('dropped', 'returned')
+    union
+    select c.oid from pg_catalog.pg_class as c where %(has_hole)s and c.relkind = 'r' and not c.relispartition
+    union
+    select %(parent)s::oid
+),
+
+columns as (
     select
-        a.attrelid as oid,
-        array_agg(format('%%I %%s', a.attname, a.atttypid) order by a.attname) as list
-    from pg_catalog.pg_attribute as a
-    inner join pg_catalog.pg_class as c on a.attrelid = c.oid
+        c.oid,
+        array(
+            select format('%%I %%s', a.attname, a.atttypid)
+            from pg_catalog.pg_attribute as a
+            where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+            order by a.attname
+        ) as list
+    from beside as b
+    inner join pg_catalog.pg_class as c on b.oid = c.oid
     inner join pg_catalog.pg_class as parent on c.relnamespace = parent.relnamespace
-    where
-        parent.oid = %(parent)s and a.attnum > 0 and not a.attisdropped
-        and (c.oid = parent.oid or (c.relkind = 'r' and not c.relispartition))
-    group by a.attrelid
+    where parent.oid = %(parent)s and (c.oid = parent.oid or (c.relkind = 'r' and not c.relispartition))
 )
 
 select

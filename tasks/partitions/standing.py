@@ -42,8 +42,9 @@ def read_standing(conn: Connection, parent: Parent, wanted: Wanted, creates: Seq
     table of other columns or in another schema, and an empty one of another name, is none. Locks: ACCESS SHARE on those asked.
     """
     names = [create.name for create in creates]
-    rows = fetch(conn, "partitions/list_standing", parent=parent.oid, table=str(parent.relation), names=names)
     between = holes(creates, wanted)
+    asked = {"parent": parent.oid, "table": str(parent.relation), "names": names, "has_hole": bool(between)}
+    rows = fetch(conn, "partitions/list_standing", **asked)
     return [standing for row in rows for standing in _standing(conn, parent, creates, between, row)]
 
 
