@@ -1,33 +1,38 @@
--- What keeps partitions from being replaced by a copy in a longer one: who refers to one, publishes it or acts on its rows.
--- params: parents, oids
-with member as materialized (
-    select a.parent, a.oid from unnest(%(parents)s::text[], %(oids)s::oid[]) as a (parent, oid)
+-- What keeps a table's partitions from being replaced by a copy in a longer one, beside what keeps retention from removing them: a
+-- foreign key to the whole table, which each of them has a part of, a rule or a trigger of its own.
+-- params: parents, parent_oids
+with asked as (
+    select t.parent, t.oid from unnest(%(parents)s::text[], %(parent_oids)s::oid[]) as t (parent, oid)
 ),
 
--- What refers to another table depends on it normally; its own constraints, which are many, do not.
-referring as materialized (
-    select distinct m.oid, d.classid, d.objid
-    from member as m
-    inner join pg_catalog.pg_depend as d on m.oid = d.refobjid and d.refclassid = 'pg_catalog.pg_class'::regclass
-    where
-        d.classid = 'pg_catalog.pg_rewrite'::regclass
-        or (d.classid = 'pg_catalog.pg_constraint'::regclass and d.deptype = 'n')
+member as materialized (
+    select a.parent, i.inhrelid as oid
+    from asked as a
+    inner join pg_catalog.pg_inherits as i on a.oid = i.inhparent
+),
+
+-- Looked up by the few tables, whatever the database holds; a foreign key to a partition alone is retention's obstacle already.
+whole as materialized (
+    select distinct d.objid as oid
+    from asked as a
+    cross join lateral (
+        select d.objid
+        from pg_catalog.pg_depend as d
+        where
+            d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = a.oid
+            and d.classid = 'pg_catalog.pg_constraint'::regclass and d.deptype = 'n'
+        offset 0
+    ) as d
 )
 
-select r.oid, format('the foreign key %%s of %%s refers to it', k.conname, k.conrelid::regclass) as reason
-from referring as r
-inner join pg_catalog.pg_constraint as k on r.oid = k.confrelid and r.objid = k.oid and k.contype = 'f'
-where r.classid = 'pg_catalog.pg_constraint'::regclass
+select m.oid, format('the foreign key %%s of %%s refers to it', k.conname, k.conrelid::regclass) as reason
+from whole as w
+inner join pg_catalog.pg_constraint as k on w.oid = k.conparentid and k.contype = 'f'
+inner join member as m on k.confrelid = m.oid
 union all
-select m.oid, format('the publication %%s names it', p.pubname)
+select m.oid, format('it has a rule of its own, %%s', w.rulename)
 from member as m
-inner join pg_catalog.pg_publication_rel as r on m.oid = r.prrelid
-inner join pg_catalog.pg_publication as p on r.prpubid = p.oid
-union all
-select r.oid, format('the view %%s reads it by itself', w.ev_class::regclass)
-from referring as r
-inner join pg_catalog.pg_rewrite as w on r.objid = w.oid
-where r.classid = 'pg_catalog.pg_rewrite'::regclass
+inner join pg_catalog.pg_rewrite as w on m.oid = w.ev_class
 union all
 select m.oid, format('it has a trigger of its own, %%s', t.tgname)
 from member as m

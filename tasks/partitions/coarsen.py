@@ -164,17 +164,14 @@ def plan_merges(
 def _observe(conn: Connection, columns: Mapping[str, str]) -> dict[str, _Observed | MaintenanceError]:
     """Read what plans of tables depend on, given the declared column of each."""
     found = list_all(conn, {Relation.parse(table): by for table, by in columns.items()})
-    members = [
-        (str(table), seen.oids[candidate.name], candidate.name)
-        for table, seen in found.items()
-        if isinstance(seen, Listed)
-        for candidate in seen.candidates
-        if candidate.state in ("attached", "pending")
-    ]
-    oids = {"parents": [parent for parent, _, _ in members], "oids": [oid for _, oid, _ in members]}
-    names = {oid: name for _, oid, name in members}
-    reasons = {names[row["oid"]]: row["reason"] for row in fetch(conn, "partitions/coarsening_obstacles", **oids)}
-    return {str(table): (seen, reasons) if isinstance(seen, Listed) else seen for table, seen in found.items()}
+    parents = {str(table): seen.parent.oid for table, seen in found.items() if isinstance(seen, Listed)}
+    rows = fetch(conn, "partitions/coarsening_obstacles", parents=list(parents), parent_oids=list(parents.values()))
+    reasons = {row["oid"]: row["reason"] for row in rows}
+    return {str(table): (seen, _by_name(seen, reasons)) if isinstance(seen, Listed) else seen for table, seen in found.items()}
+
+
+def _by_name(seen: Listed, reasons: Mapping[int, str]) -> dict[str, str]:
+    return {name: reasons[oid] for name, oid in seen.oids.items() if oid in reasons}
 
 
 def _plan(observed: _Observed, table: Relation, policy: Coarsening, as_of: datetime) -> CoarseningPlan:

@@ -269,6 +269,10 @@ TRIGGER = """
     create function app.tell() returns trigger language plpgsql as 'begin return null; end';
     create trigger tell after insert on app.readings_p20250117 execute function app.tell()
 """
+REFERENCE = """
+    create table app.remarks (id bigint, at timestamptz, foreign key (id, at) references app.readings (id, at))
+"""
+RULE = "create rule told as on insert to app.readings_p20250117 do also notify told"
 
 
 @pytest.mark.parametrize(
@@ -278,6 +282,7 @@ TRIGGER = """
         ("alter table app.readings detach partition app.readings_p20250101", "its partitions do not cover it without a gap"),
         (HOLD, "a legal hold lies on it: case 7"),
         ("create view app.day as select * from app.readings_p20250117", "app.readings_p20250117: app.day reads it by its name"),
+        (RULE, "app.readings_p20250117: it has a rule of its own, told"),
         (TRIGGER, "app.readings_p20250117: it has a trigger of its own, tell"),
     ],
 )
@@ -292,6 +297,17 @@ def test_a_range_that_cannot_be_merged_stays_and_the_plan_says_why(
     assert isinstance(result, CoarseningResult)
     assert result.merged == (FEBRUARY,)
     assert f"- stays: 2025-01-01 00:00 to 2025-02-01 00:00: {reason}" in coarsening_plan(plans[0])
+
+
+def test_what_refers_to_the_whole_table_keeps_every_range(app: psycopg.Connection) -> None:
+    app.execute(REFERENCE.encode())
+    plans: list[CoarseningPlan] = []
+
+    coarsen(TABLE, declare(), AS_OF, APPLY, on_plan=plans.append)
+
+    assert plans[0].merges == ()
+    assert all("of app.remarks refers to it" in left.reason for left in plans[0].left)
+    assert len(plans[0].left) == 2
 
 
 def test_a_reader_that_stays_is_named_and_nothing_is_lost(
