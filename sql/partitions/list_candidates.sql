@@ -1,5 +1,6 @@
 -- The partitions of tables and those that retention has detached from them, with what the catalog says of each now.
--- Who references one is found by its dependencies: nothing else leads from a table to foreign keys without reading them all.
+-- Who references one is found by its dependencies: nothing else leads from a table to foreign keys without reading them all. They
+-- are looked up one by one, as a plan that reads everybody's would take longer the more there is in the database.
 -- params: parents, parent_oids
 with asked as (
     select t.parent, t.oid from unnest(%(parents)s::text[], %(parent_oids)s::oid[]) as t (parent, oid)
@@ -7,17 +8,20 @@ with asked as (
 
 found as materialized (
     select a.parent, b.*
-    from maintenance.partition as b
+    from (
+        select p.* from maintenance.partition as p where p.parent_oid = any(%(parent_oids)s::oid[])
+        offset 0
+    ) as b
     inner join asked as a on b.parent_oid = a.oid
-    where b.parent_oid = any(%(parent_oids)s::oid[])
 ),
 
 -- What refers to another table depends on it normally; a table's own constraints and indexes, which are many, do not.
 referring as materialized (
-    select distinct f.relation_oid as oid, d.classid, d.objid
-    from found as f
-    inner join pg_catalog.pg_depend as d on f.relation_oid = d.refobjid and d.refclassid = 'pg_catalog.pg_class'::regclass
-    where d.deptype = 'n' and d.classid in ('pg_catalog.pg_rewrite'::regclass, 'pg_catalog.pg_constraint'::regclass)
+    select distinct d.refobjid as oid, d.classid, d.objid
+    from pg_catalog.pg_depend as d
+    where
+        d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = any(array(select f.relation_oid from found as f))
+        and d.deptype = 'n' and d.classid in ('pg_catalog.pg_rewrite'::regclass, 'pg_catalog.pg_constraint'::regclass)
 ),
 
 needed as (

@@ -104,16 +104,22 @@ def each_planned(
     read: Callable[[Connection, Sequence[K]], Mapping[K, T | MaintenanceError]],
     plan: Callable[[K, T, P], R],
 ) -> dict[K, R | MaintenanceError]:
-    """Plan each table from its facts, which are read together; an error stays in the place of its policy or its facts."""
-    seen = each_found([name for name, policy in policies.items() if not isinstance(policy, MaintenanceError)], read)
-    done: dict[K, R | MaintenanceError] = {}
-    for name, policy in policies.items():
-        if isinstance(policy, MaintenanceError):
-            done[name] = policy
-        else:
-            facts = seen[name]
-            done[name] = facts if isinstance(facts, MaintenanceError) else plan(name, facts, policy)
-    return done
+    """Plan each table from its facts; an error stays in the place of its policy or its facts.
+
+    MOST_TOGETHER are planned before the facts of others are read: those of all would take memory that grows with their number.
+    """
+    asked = {name: policy for name, policy in policies.items() if not isinstance(policy, MaintenanceError)}
+    done: dict[K, R | MaintenanceError] = {
+        name: policy for name, policy in policies.items() if isinstance(policy, MaintenanceError)
+    }
+    names = list(asked)
+    for first in range(0, len(names), MOST_TOGETHER):
+        seen = each_found(names[first : first + MOST_TOGETHER], read)
+        done |= {
+            name: facts if isinstance(facts, MaintenanceError) else plan(name, facts, asked[name])
+            for name, facts in seen.items()
+        }
+    return {name: done[name] for name in policies}
 
 
 def _unsuitable(facts: Mapping[str, Any], by: str | None) -> str | None:

@@ -21,7 +21,7 @@ from tasks.partitions.catalog import or_raise
 from tasks.partitions.coarsen import CoarseningResult, plan_merges
 from tasks.partitions.create import look_at
 from tasks.partitions.partition import Partition
-from tasks.partitions.plan import Wanted, plan_creation
+from tasks.partitions.plan import Create, Wanted, plan_creation
 from tasks.partitions.retention_plan import Candidate, Policy, plan_retention
 from tasks.partitions.retention_text import text_of
 from tasks.partitions.retire import RetentionResult, plan_removals
@@ -101,13 +101,9 @@ def plan_from_catalog(ground: Ground, tables: int) -> float:
     names = [str(_planned(number)) for number in range(tables)]
     partitioning = {"by": "at", "every": "day", "ahead": f"P{AHEAD}D", "coarsen": {"after": "P30D", "to": "week"}}
     declaration = Declaration.model_validate({"tables": {name: {**_written(), "partitioning": partitioning} for name in names}})
-    wanted = Wanted("day", AHEAD * DAY, ground.midnight + DAY / 2, keep=KEPT * DAY)
     with runtime():
         begun = time.monotonic()
-        looked = look_at(names, declaration)
-        made = [
-            plan_creation(one.parent.relation, wanted, one.existing, one.registered) for one in map(or_raise, looked.values())
-        ]
+        made = _made(names, declaration, ground.midnight)
         removed = plan_removals(names, declaration, Safety(), ground.midnight)
         merged = plan_merges(names, declaration, ground.midnight, Safety())
         seconds = time.monotonic() - begun
@@ -118,6 +114,13 @@ def plan_from_catalog(ground: Ground, tables: int) -> float:
     if planned != [tables] * 4:
         raise RuntimeError(f"{planned} tables have a plan of each kind; {tables} were expected")
     return seconds
+
+
+def _made(names: list[str], declaration: Declaration, midnight: datetime) -> list[list[Create]]:
+    """The flow's facts end with it, and so do these before the next is planned."""
+    wanted = Wanted("day", AHEAD * DAY, midnight + DAY / 2, keep=KEPT * DAY)
+    looked = map(or_raise, look_at(names, declaration).values())
+    return [plan_creation(one.parent.relation, wanted, one.existing, one.registered) for one in looked]
 
 
 def _removes(found: RetentionResult | MaintenanceError) -> bool:
