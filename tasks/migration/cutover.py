@@ -34,6 +34,7 @@ from tasks.migration.reverse import carry_forward, install_reverse_capture, read
 from tasks.migration.views import (
     Legacy,
     create_view,
+    find_key_behind,
     find_obstacles,
     list_dependants,
     provisional,
@@ -219,7 +220,10 @@ def require_unobstructed(migration: Registered, policy: Migration) -> None:
         found = [
             obstacle
             for source in migration.sources
-            for obstacle in find_obstacles(legacy[source.id], policy.sources[str(source.relation)])
+            for obstacle in (
+                *find_obstacles(legacy[source.id], policy.sources[str(source.relation)]),
+                *find_key_behind(conn, source, legacy[source.id]),
+            )
         ]
         found += [
             f"the role {row['role']} of its grants does not exist"

@@ -126,6 +126,16 @@ def read_legacy(conn: Connection, source: Source) -> Legacy:
     )
 
 
+def find_key_behind(conn: Connection, source: Source, legacy: Legacy) -> list[str]:
+    """Say that the sequence of a table's key would give keys that exist, and what sets it right; empty where it would not."""
+    if legacy.facts["sequence"] is None or source.key_type not in ("smallint", "integer", "bigint"):
+        return []
+    sequence = Relation(legacy.facts["sequence_schema"], legacy.facts["sequence_name"])
+    names = {"relation": legacy.relation, "key": source.key_column, "sequence": sequence}
+    rows = fetch(conn, "migration/view_key_behind", **names, key_name=source.key_column)
+    return [f"{legacy.relation}: {row['reason']}" for row in rows]
+
+
 def list_dependants(conn: Connection, relation_oid: int) -> tuple[Dependant, ...]:
     """Return the views, functions and others that read the relation by its identity."""
     return tuple(Dependant(**row) for row in fetch(conn, "migration/view_dependants", relation_oid=relation_oid))

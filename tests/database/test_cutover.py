@@ -300,6 +300,10 @@ def test_another_run_on_the_target_defers_the_cutover(ready: psycopg.Connection[
             "column size is generated",
         ),
         ("create publication feed for table monitoring.events", "the publication feed publishes it"),
+        (
+            "select setval('monitoring.events_id_seq', (select max(id) - 1 from monitoring.events))",
+            "its sequence monitoring.events_id_seq gives",
+        ),
     ],
 )
 def test_what_a_view_could_not_do_blocks_and_is_named(
