@@ -176,6 +176,7 @@ class _Batch:
     def read(self, places: Sequence[Place]) -> list[_Found]:
         """Read the rows of these places and say whose they are; places in no partition are left out."""
         read_rows(self.conn, self.migration, places, self.parts)
+        _read_retired(self.conn, self.migration, self.parts)
         branches = {"owners": compose_owners(self.migration.sources), "adopters": self._adopters()}
         branches = {**branches, "parent": self.migration.subject}
         rows = select(self.conn, "migration/carry_classify", {**self.parts, **branches})
@@ -295,12 +296,17 @@ def target_parts(conn: Connection, migration: Registered) -> dict[str, Any]:
 def read_rows(conn: Connection, migration: Registered, places: Sequence[Place], parts: Mapping[str, Any] | None = None) -> None:
     """Read the target's rows of these places into the temporary table maintenance_carried, until the transaction ends.
 
-    One look-up for all that follows: planning a statement on every partition costs more than the rows.
+    One look-up for all that follows: planning a statement on every partition costs more than the rows. What stands in a
+    partition that retention has taken out is not among them.
     """
     values = parts or target_parts(conn, migration)
     _run(conn, "migration/carry_make_room", values)
     run(conn, "migration/carry_clear", room=ROOM)
     _run(conn, "migration/carry_read", {**values, **_lists(list(dict.fromkeys(places)))})
+
+
+def _read_retired(conn: Connection, migration: Registered, values: Mapping[str, Any]) -> None:
+    """Add to what read_rows has read what stands in partitions that retention has taken out and not dropped."""
     for retired in fetch(conn, "migration/carry_retired", room=ROOM, parent=migration.subject):
         partition = Relation(retired.pop("schema"), retired.pop("name"))
         _run(conn, "migration/carry_read_retired", {**values, **retired, "partition": partition})

@@ -15,16 +15,20 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from tasks.core.connect import database_now, runtime
+from tasks.core.declaration import Declaration
 from tasks.core.errors import LockBusy, MissingRelation, UnsuitableRelation
 from tasks.core.ledger import Deferred, run_exclusively
 from tasks.core.parameters import Safety
 from tasks.core.sqlfiles import trusted
-from tasks.migration import rollback
+from tasks.gates.evidence import collect
+from tasks.migration import cutover, rollback
 from tasks.migration.backfill import BackfillResult, backfill
 from tasks.migration.cutover import cut_over, read_migration
 from tasks.migration.reverse import CarriedAmiss, carry_back, count_waiting
 from tasks.migration.rollback import RollbackResult, roll_back
+from tasks.migration.steps import carry_back_from
 from tasks.migration.views import DependantStays
+from tasks.partitions.retire import RetentionResult, retire
 from tests.catalog import describe
 from tests.conftest import Server
 from tests.demo.ledger import Span, check_against, read_ledger
@@ -552,6 +556,42 @@ def test_after_the_way_back_the_migration_starts_anew_and_can_be_cut_over_again(
     assert one(conn, "select count(*) from monitoring.events where type = 'between'") == 1
     assert one(conn, "select count(*) from monitoring.events where id = 21") == 0
     assert one(conn, "select relkind::text from pg_class where oid = 'monitoring.events'::regclass") == "v"
+
+
+def test_it_starts_anew_though_retention_has_taken_partitions_since_the_cutover(
+    conn: Conn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that waits for its end still holds the rows of before, which are no rows of the target; its unit is nobody's to do."""
+    monkeypatch.setattr(cutover, "_drain_down", lambda _: None)
+    taken = retire(
+        TARGET, kept_shortly(), APPLY, database_now(), carry_back=lambda run: carry_back_from(TARGET, kept_shortly(), run)
+    )
+    assert isinstance(taken, RetentionResult)
+    assert taken.detached
+    back()
+    for _ in range(2):
+        backfill(NAME, declaration(), database_now(), preflight=None)
+    assert all(unit["is_done"] for unit in collect(NAME, "backfill", declaration()).frames["units"].rows)
+    consent()
+    old = conn.execute(
+        "update monitoring.events set data = '{}' where timestamp < (select lower from maintenance.span)"
+        " and timestamp >= (select min(lower) from maintenance.retirement)"
+    )
+    assert old.rowcount > 0
+
+    cut_over(NAME, declaration())
+
+    assert one(conn, "select relkind::text from pg_class where oid = 'monitoring.events'::regclass") == "v"
+
+
+def kept_shortly() -> Declaration:
+    """The declaration with three days of retention, no gate and no archive."""
+    shipped = declaration()
+    table = shipped.tables[TARGET]
+    assert table.retention is not None
+    kept = table.retention.model_copy(update={"keep": timedelta(days=3), "archive": "none"})
+    table = table.model_copy(update={"retention": kept, "gates": ()})
+    return shipped.model_copy(update={"tables": {**shipped.tables, TARGET: table}})
 
 
 def again() -> None:
