@@ -30,7 +30,9 @@ from tasks.migration.approval import (
     close,
     how_to_approve,
     read_close_reason,
+    read_request,
     require_approval,
+    why_invalid,
 )
 from tasks.migration.approval_form import Answer, ask_person, can_suspend, former_answer, given_sign_offs, was_shown
 from tasks.migration.cutover import cut_over, read_migration, require_unobstructed
@@ -97,8 +99,11 @@ def is_approved(migration: str, declaration: Declaration, as_of: datetime, appro
     policy = declaration.migration(migration)
     with transaction(Kind.READ) as conn:
         state = present_state(conn, migration, declaration)
+        former = read_request(conn, migration)
         request = ask(conn, migration, state, allowance=policy.quarantine_allowance) if approval == "ask" else None
     if request is not None and request.decision is None and not can_suspend():
+        if former is not None and former.decision == "approved":
+            _say_why_again(migration, former.name, why_invalid(former, state))
         return False
     if request is not None and not was_shown(request):
         _heed_former(migration, policy)
@@ -128,10 +133,14 @@ def _heed_former(migration: str, policy: Migration) -> None:
     with transaction(Kind.READ) as conn:
         reason = read_close_reason(conn, request_id)
         if given.decision == "approve":
-            log().warning("The approval of %s by %s does not count: %s. It is asked for again.", migration, given.name, reason)
+            _say_why_again(migration, given.name, reason)
             return
         close(conn, migration, f"refused by {given.name}: {given.reason}")
     raise _refused(migration, given)
+
+
+def _say_why_again(migration: str, name: str | None, reason: str | None) -> None:
+    log().warning("The approval of %s by %s does not count: %s. It is asked for again.", migration, name, reason)
 
 
 def _refused(migration: str, given: Answer) -> ApprovalRefused:

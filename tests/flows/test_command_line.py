@@ -222,6 +222,20 @@ def test_a_migration_waits_with_exit_code_3_is_approved_and_goes_on(
     assert bills.kind() == "v"
 
 
+def test_an_approval_that_no_longer_counts_is_asked_for_again_and_the_log_says_why(
+    bills: Bills, prefect_api: str, call: Callable[..., tuple[int, str, str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    given = ("approve", "bills", "--name", "Ada", "--reason", "read", "--sign-offs", "dba", "--sign-offs", "rollback_plan")
+    assert call("migrate", "bills")[0] == 3
+    assert call(*given)[0] == 0
+    bills.change("insert into shop.bills (customer, issued, cents) values ('old', '2001-01-01', 1)")
+
+    code, _, _ = call("migrate", "bills")
+
+    why = "The approval of bills by Ada does not count: quarantine holds 1 more row than when it was asked for."
+    assert (code, why in caplog.text) == (3, True)
+
+
 def test_a_migration_that_waits_goes_back_completely(
     bills: Bills,
     prefect_api: str,
