@@ -95,7 +95,7 @@ def _said(url: str, ready: Stage) -> str:
     return (
         f"\nPrefect: {url.removesuffix('/api')}/deployments\n"
         f"The connection string of the flows' role is in {_keep_dsn(ready)}\n"
-        "An application is writing to the legacy tables. Ctrl-C ends everything; nothing is kept."
+        "An application is writing to the legacy tables. Ctrl-C ends everything; the next start begins anew, `make clean` frees the disk."
     )
 
 
