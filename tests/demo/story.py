@@ -119,7 +119,7 @@ def written(ready: Stage) -> tuple[Rows, list[str]]:
     problems += [f"{d.table} {d.key}: expected {d.expected}, found {d.actual}" for d in differences[:3]]
     wait = summary.get("longest_wait") or {"ms": 0, "statement": "none"}
     operations = f"{summary.get('operations', 0):,} operations, {summary.get('per_second', 0)}/s"
-    errors = f"{summary.get('error_count', 'unknown')} errors, {summary.get('retries', 0)} retries of 40001"
+    errors = f"{summary.get('error_count', 'unknown')} errors, 40001 retried: {summary.get('retries', 0)}"
     line = f"{operations}, {errors}, longest wait {wait['ms']} ms ({wait['statement']})"
     if code != 0 and not problems:
         problems = [f"the writer ended with {code}"]

@@ -26,8 +26,12 @@ class Pages:
 
     def ask(self, method: str, path: str, **body: Any) -> Any:
         """Send one request, again while sqlite is busy, and return its JSON; any other error of HTTP fails the test."""
+        return self.ask_with(method, path, body or None)
+
+    def ask_with(self, method: str, path: str, body: Any) -> Any:
+        """Do the same with any body."""
         deadline = time.monotonic() + PATIENCE_S
-        while (response := httpx.request(method, f"{self.url}/{path}", json=body or None, timeout=30)).status_code == 503:
+        while (response := httpx.request(method, f"{self.url}/{path}", json=body, timeout=30)).status_code == 503:
             assert time.monotonic() < deadline, f"{method} {path}: {response.text}"
             time.sleep(0.5)
         assert response.is_success, f"{method} {path}: {response.status_code} {response.text}"
@@ -50,6 +54,12 @@ class Pages:
             job_variables={"env": env} if env else {},
         )
         return str(started["id"])
+
+    def scheduled(self, deployment: str) -> list[dict[str, Any]]:
+        """Return the runs that the server's scheduler has entered for a deployment, the earliest first, started ones too."""
+        asked = {"id": {"any_": [self.deployments()[deployment]["id"]]}}
+        found = self.ask("POST", "flow_runs/filter", deployments=asked, sort="EXPECTED_START_TIME_ASC", limit=200)
+        return [run for run in found if run["auto_scheduled"]]
 
     def run(self, run_id: str) -> dict[str, Any]:
         """Return a flow run."""

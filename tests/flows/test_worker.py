@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import psycopg
 import pytest
@@ -74,6 +75,49 @@ def test_runs_started_as_the_form_proposes_complete_in_a_worker(worker: Worker, 
     for name, (_, key) in STARTED.items():
         assert key in deployed.artifacts_of(runs[name])
     assert "Nothing to do" in deployed.artifacts_of(runs["enforce-retention/daily"])["enforce-retention-plan"]
+
+
+@pytest.mark.slow
+def test_the_scheduler_enters_the_runs_of_every_schedule_that_is_on(deployed: Pages) -> None:
+    on = {name for name, found in deployed.deployments().items() if any(one["active"] for one in found["schedules"])}
+    with running(deployed, *on):
+        until(lambda: all(deployed.scheduled(name) for name in on))
+
+        first = {name: deployed.scheduled(name)[0] for name in on}
+
+    hours = {"create-partitions/daily": "01:00:00", "enforce-retention/daily": "02:00:00"}
+    assert {name: first[name]["expected_start_time"][11:19] for name in hours} == hours
+    assert {name for name, run in first.items() if run["parameters"].get("safety")} == {
+        "enforce-retention/daily",
+        "coarsen-partitions/weekly",
+        "retire-legacy/weekly",
+    }
+    assert all(run["parameters"].get("safety", {"apply": True})["apply"] for run in first.values())
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("worker")
+def test_a_worker_runs_what_a_schedule_has_entered(deployed: Pages) -> None:
+    """Whether it completes depends on what another test did to the worker's database."""
+    name = "report-health/every-5-minutes"
+    schedules = f"deployments/{deployed.deployments()[name]['id']}/schedules"
+    (made,) = deployed.ask_with("POST", schedules, [{"active": True, "schedule": {"interval": 3.0}}])
+    with running(deployed, name):
+        until(lambda: any(run["state_type"] in ("COMPLETED", "FAILED") for run in deployed.scheduled(name)))
+        deployed.ask("DELETE", f"{schedules}/{made['id']}")
+
+
+@contextmanager
+def running(pages: Pages, *names: str) -> Iterator[None]:
+    """Take deployments out of their pause for a moment; pausing them removes the runs that were entered."""
+    found = [pages.deployments()[name]["id"] for name in names]
+    try:
+        for deployment in found:
+            pages.ask("POST", f"deployments/{deployment}/resume_deployment")
+        yield
+    finally:
+        for deployment in found:
+            pages.ask("POST", f"deployments/{deployment}/pause_deployment")
 
 
 @pytest.mark.slow
