@@ -1,5 +1,6 @@
 -- What the API reaches around row level security: partitions and partitioned tables without it, matviews, views of their owner.
--- A declared compatibility view whose grants equal those of its legacy table is as it should be.
+-- A declared compatibility view whose grants equal those of its legacy table, or those that this had when it was retired, is as it
+-- should be.
 -- params: sources
 select
     c.oid::regclass::text as relation,
@@ -33,12 +34,8 @@ where
         select from pg_catalog.pg_depend as d
         where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
     )
-    and not (
-        a.oid is not null
-        and array(
-            select format('%%s %%s', g.grantee, g.privilege_type) from aclexplode(c.relacl) as g where g.grantee <> c.relowner order by 1
-        ) = array(
-            select format('%%s %%s', g.grantee, g.privilege_type) from aclexplode(a.relacl) as g where g.grantee <> a.relowner order by 1
-        )
+    and maintenance.grants_on(c.oid) is distinct from coalesce(
+        maintenance.grants_on(a.oid),
+        (select max(o.retired_grants) from maintenance.source as o where o.relation = s.facts ->> 'relation')
     )
 order by 1

@@ -22,8 +22,10 @@ set
     forward = excluded.forward,
     backward = excluded.backward,
     owns = excluded.owns
-where row(s.*) is distinct from row(
-    s.id, s.migration, s.code, excluded.relation, excluded.relation_oid, excluded.aside, excluded.position,
-    excluded.key_column, excluded.key_type, excluded.time_column, excluded.time_type, excluded.zone,
-    excluded.forward, excluded.backward, excluded.owns, s.former_triggers, s.former_sequence
+where row(
+    s.relation, s.relation_oid, s.aside, s.position, s.key_column, s.key_type, s.time_column, s.time_type, s.zone,
+    s.forward, s.backward, s.owns
+) is distinct from row(
+    excluded.relation, excluded.relation_oid, excluded.aside, excluded.position, excluded.key_column, excluded.key_type,
+    excluded.time_column, excluded.time_type, excluded.zone, excluded.forward, excluded.backward, excluded.owns
 )

@@ -123,7 +123,7 @@ def _tables(declaration: Declaration) -> str:
 
 def _sources(declaration: Declaration) -> str:
     declared = ((Relation.parse(name), s) for m in declaration.migrations.values() for name, s in m.sources.items())
-    return json.dumps([{"schema": r.schema, "name": r.name, "aside": s.aside} for r, s in declared])
+    return json.dumps([{"relation": str(r), "schema": r.schema, "name": r.name, "aside": s.aside} for r, s in declared])
 
 
 def _questions(declaration: Declaration, as_of: datetime, present: Present, defaults: Rows) -> Asked:

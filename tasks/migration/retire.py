@@ -239,6 +239,7 @@ def _drop(conn: Connection, job: _Job, proven: Sequence[_Proven]) -> None:
         require_unchanged(conn, one.aside, one.source.relation_oid, one.retirement["manifest"])
     for one in proven:
         _let_go(conn, job, one.source)
+        run(conn, "migration/retire_note_grants", source_id=one.source.id, relation_oid=one.source.relation_oid)
         run(conn, "partitions/drop_partition", partition=one.aside)
         run(conn, "partitions/record_dropped", id=one.retirement["id"], run_id=job.started.id, as_of=job.as_of)
     remove_reverse_capture(conn, job.migration)

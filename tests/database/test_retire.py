@@ -15,6 +15,7 @@ import pytest
 from tasks.core.connect import database_now, runtime
 from tasks.core.declaration import Declaration
 from tasks.core.parameters import Safety
+from tasks.health.report import read_health
 from tasks.migration import retire
 from tasks.migration.backfill import BackfillResult, backfill
 from tasks.migration.cutover import cut_over
@@ -104,6 +105,22 @@ def test_the_tables_go_archived_row_for_row_and_the_views_show_what_they_showed(
     assert {name: file.num_rows for name, file in files.items()} == {**held, "events_legacy": held["events_legacy"] + 1}
     assert {"carried", "refused"} <= set(files["events_legacy"]["type"].to_pylist())
     assert one(conn, "select phase from maintenance.migration") == "retired"
+
+
+def test_a_view_is_held_against_the_grants_that_its_table_had_once_that_is_gone(conn: Conn) -> None:
+    conn.execute("grant usage on schema monitoring to authenticated")
+    before = exposed_views()
+    run(declared=declared(old_names_stay=True))
+
+    assert exposed_views() == before == set()
+    conn.execute("grant select on monitoring.events to public")
+    assert exposed_views() == {"monitoring.events"}
+
+
+def exposed_views() -> set[str]:
+    """Return the old names that the health report calls exposed."""
+    found = read_health(declaration(), database_now()).findings
+    return {f.object for f in found if f.rule == "exposed-view" and f.object.startswith("monitoring.")}
 
 
 @pytest.mark.parametrize("name", [table.name for table in TABLES])
