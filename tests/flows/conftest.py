@@ -51,8 +51,7 @@ def deployed(prefect_api: str) -> Pages:
         )
         assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
     pages = Pages(prefect_api)
-    for deployment in pages.deployments().values():
-        pages.ask("POST", f"deployments/{deployment['id']}/pause_deployment")
+    pages.pause(*pages.deployments())
     return pages
 
 

@@ -15,6 +15,8 @@ import httpx
 
 #: A worker starts a run within seconds; on a busy machine with a slow import (Great Expectations) it takes more.
 PATIENCE_S = 120.0
+#: The scheduler looks every 5 seconds at what has changed; on a busy machine a look takes its time.
+SCHEDULER_S = 8.0
 AT_REST = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED", "PAUSED")
 
 
@@ -60,6 +62,15 @@ class Pages:
         asked = {"id": {"any_": [self.deployments()[deployment]["id"]]}}
         found = self.ask("POST", "flow_runs/filter", deployments=asked, sort="EXPECTED_START_TIME_ASC", limit=200)
         return [run for run in found if run["auto_scheduled"]]
+
+    def pause(self, *names: str) -> None:
+        """Pause deployments and remove the runs that the scheduler has entered: it may be at it when they are paused."""
+        found = self.deployments()
+        for name in names:
+            self.ask("POST", f"deployments/{found[name]['id']}/pause_deployment")
+        time.sleep(SCHEDULER_S)
+        for run_id in [run["id"] for name in names for run in self.scheduled(name) if run["start_time"] is None]:
+            self.ask("DELETE", f"flow_runs/{run_id}")
 
     def run(self, run_id: str) -> dict[str, Any]:
         """Return a flow run."""

@@ -109,22 +109,13 @@ def test_a_worker_runs_what_a_schedule_has_entered(deployed: Pages) -> None:
 
 @contextmanager
 def running(pages: Pages, *names: str) -> Iterator[None]:
-    """Take deployments out of their pause for a moment; the runs that were entered meanwhile are removed."""
-    found = [pages.deployments()[name]["id"] for name in names]
+    """Take deployments out of their pause for a moment."""
     try:
-        for deployment in found:
-            pages.ask("POST", f"deployments/{deployment}/resume_deployment")
+        for name in names:
+            pages.ask("POST", f"deployments/{pages.deployments()[name]['id']}/resume_deployment")
         yield
     finally:
-        for deployment in found:
-            pages.ask("POST", f"deployments/{deployment}/pause_deployment")
-        time.sleep(SCHEDULER_S)  # the scheduler may have been at it when they were paused
-        for run_id in [run["id"] for name in names for run in pages.scheduled(name) if run["start_time"] is None]:
-            pages.ask("DELETE", f"flow_runs/{run_id}")
-
-
-#: Seconds between two looks of the scheduler at what has changed, and one for the look itself.
-SCHEDULER_S = 6.0
+        pages.pause(*names)
 
 
 @pytest.mark.slow
