@@ -6,7 +6,7 @@ Keep out: deciding (`plan`) and changing (`create`, `indexes`). Nothing here tak
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -86,17 +86,28 @@ def each_found(
     So a table that somebody has locked fails alone, with LockBusy. Locks: what `read` takes, until its transaction ends.
     """
     found: dict[K, T | MaintenanceError] = {}
-    for first in range(0, len(names), MOST_TOGETHER):
-        together = names[first : first + MOST_TOGETHER]
-        try:
-            with transaction(Kind.READ) as conn:
-                found |= read(conn, together)
-        except LockBusy as error:
-            if len(together) == 1:
-                found[together[0]] = error
-            else:
-                found |= {name: one for alone in together for name, one in each_found([alone], read).items()}
+    for facts in _in_batches(names, read):
+        found |= facts
     return found
+
+
+def _in_batches(
+    names: Sequence[K], read: Callable[[Connection, Sequence[K]], Mapping[K, T | MaintenanceError]]
+) -> Iterator[Mapping[K, T | MaintenanceError]]:
+    for first in range(0, len(names), MOST_TOGETHER):
+        yield _together(names[first : first + MOST_TOGETHER], read)
+
+
+def _together(
+    names: Sequence[K], read: Callable[[Connection, Sequence[K]], Mapping[K, T | MaintenanceError]]
+) -> Mapping[K, T | MaintenanceError]:
+    try:
+        with transaction(Kind.READ) as conn:
+            return read(conn, names)
+    except LockBusy as error:
+        if len(names) == 1:
+            return {names[0]: error}
+        return {name: one for alone in names for name, one in _together([alone], read).items()}
 
 
 def each_planned(
@@ -112,9 +123,7 @@ def each_planned(
     done: dict[K, R | MaintenanceError] = {
         name: policy for name, policy in policies.items() if isinstance(policy, MaintenanceError)
     }
-    names = list(asked)
-    for first in range(0, len(names), MOST_TOGETHER):
-        seen = each_found(names[first : first + MOST_TOGETHER], read)
+    for seen in _in_batches(list(asked), read):
         done |= {
             name: facts if isinstance(facts, MaintenanceError) else plan(name, facts, asked[name])
             for name, facts in seen.items()
