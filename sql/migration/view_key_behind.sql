@@ -12,7 +12,8 @@ from (
     select q.seqrelid, q.seqincrement, v.last_value + case when v.is_called then q.seqincrement else 0 end as next
     from {sequence} as v
     inner join pg_catalog.pg_sequence as q on v.tableoid = q.seqrelid
-    where q.seqincrement > 0
+    -- One at its end gives no further key.
+    where q.seqincrement > 0 and (not v.is_called or v.last_value <= q.seqmax - q.seqincrement)
 ) as s
-inner join {relation} as l on l.{key} >= s.next and l.{key} < s.next + 10000 * s.seqincrement
+inner join {relation} as l on l.{key} >= s.next and l.{key} - s.next < 10000 * s.seqincrement
 group by s.seqrelid, s.next

@@ -176,7 +176,8 @@ def read_migration(name: str) -> Registered:
     with transaction(Kind.READ) as conn:
         migration = read_registered(conn, name)
     if migration is None:
-        raise MissingRelation(f"migration {name}", " in the ledger", "Run backfill for it first; nothing was changed.")
+        remedy = "Neither migrate nor backfill has begun it in this database; nothing was changed."
+        raise MissingRelation(f"migration {name}", " in the ledger", remedy)
     return migration
 
 

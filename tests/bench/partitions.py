@@ -49,6 +49,8 @@ BASE, RETAINED, ARCHIVED = "bench_base", "bench_retained", "bench_archived"
 RELOAD_WAIT_S = 10.0
 BYTES_PER_ROW, BYTES_APART = 8_000, 2_000_000_000
 
+PARTS = ("make", "remove", "archive", "plan")
+
 Window = tuple[float, float]
 
 
@@ -67,11 +69,13 @@ class Scale:
 
     @classmethod
     def from_environment(cls) -> Scale:
-        """Read ROWS, PARTITIONS, TABLES, MADE and ROUNDS, each optional."""
+        """Read ROWS, PARTITIONS, TABLES, MADE, ROUNDS and ONLY, each optional; raises ValueError for an unknown part."""
+        only = os.environ.get("ONLY", "")
+        if only and only not in PARTS:
+            reason = f"ONLY={only} names no part: there are {', '.join(PARTS)}"
+            raise ValueError(reason)
         given = {name: os.environ.get(name.upper()) for name in ("rows", "partitions", "tables", "made", "rounds")}
-        return cls(
-            **{name: int(value.replace("_", "")) for name, value in given.items() if value}, only=os.environ.get("ONLY", "")
-        )
+        return cls(**{name: int(value.replace("_", "")) for name, value in given.items() if value}, only=only)
 
     def has(self, part: str) -> bool:
         """Say whether a part is measured."""

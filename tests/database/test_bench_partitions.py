@@ -60,6 +60,12 @@ def test_one_part_alone_is_measured_where_only_names_it(server: Server, monkeypa
     assert len(figures(measured, scale)) == 4
 
 
+def test_a_part_that_does_not_exist_is_not_measured_as_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONLY", "plans")
+    with pytest.raises(ValueError, match="ONLY=plans names no part: there are make, remove, archive, plan"):
+        Scale.from_environment()
+
+
 def test_a_percentile_is_a_value_that_occurred() -> None:
     assert [percentile([float(n) for n in range(1, 101)], share) for share in (0.01, 0.5, 0.99, 1.0)] == [1, 50, 99, 100]
     assert percentile([7.0], 0.99) == 7.0

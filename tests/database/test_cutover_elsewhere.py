@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from psycopg import sql
 
-from tasks.core.connect import database_now, runtime
+from tasks.core.connect import Kind, database_now, runtime, transaction
 from tasks.core.declaration import Declaration
 from tasks.core.ledger import Run, run_exclusively
 from tasks.core.names import Relation
@@ -23,6 +23,7 @@ from tasks.migration.backup import Backup, back_up, try_backups
 from tasks.migration.cutover import cut_over, read_migration
 from tasks.migration.retire import RetireResult, retire_legacy
 from tasks.migration.rollback import RollbackResult, roll_back
+from tasks.migration.views import find_key_behind, read_legacy
 from tasks.partitions.create import ensure_partitions
 from tests.migrating import NAME as BILLS
 from tests.migrating import Scene, scene
@@ -358,3 +359,18 @@ def test_a_target_whose_id_is_always_generated_is_written_under_the_old_name_and
     result = roll_back(BILLS, scene.declaration, database_now(), safety=Safety(apply=True))
     assert (getattr(result, "outcome", None), getattr(result, "refused_rows", None)) == ("rolled back", 0)
     assert scene.execute("select bill_no, issued::text, remark from shop.bills order by bill_no") == written
+
+
+@pytest.mark.parametrize(("left", "is_told"), [(1, True), (0, False)])
+def test_a_sequence_near_its_end_is_judged_and_one_at_its_end_gives_no_key(left: int, *, is_told: bool, scene: Scene) -> None:
+    last = 2**63 - 1
+    scene.execute("alter table shop.bills alter column bill_no type bigint")
+    scene.execute("alter sequence shop.bills_bill_no_seq as bigint")
+    scene.add((1, "2025-06-05", 100))
+    scene.backfill()
+    scene.add((last, "2025-06-09", 500))
+    scene.execute(f"select setval('shop.bills_bill_no_seq', {last - left})")
+    source = read_migration(BILLS).sources[0]
+    with transaction(Kind.READ) as conn:
+        told = find_key_behind(conn, source, read_legacy(conn, source))
+    assert bool(told) is is_told
