@@ -1,4 +1,4 @@
-"""`make bench-backfill`: the backfill against the plan's own migration and against key ranges through the parent.
+"""`make bench-backfill`: the backfill against the plan's own migration, key ranges through the parent, and two bare sessions.
 
 ROWS (3,000,000), DAYS (120) and ROUNDS (3) come from the environment. Prints one table, writes build/bench/backfill.json,
 and ends with 0 also where a goal is missed: a machine may be slow or loud, and a figure is no test.
@@ -30,7 +30,9 @@ from tests.demo import statements
 from tests.demo.legacy import create_legacy, generate
 
 MAINTAINER, TEMPLATE, SEED = "maintainer", "bench_template", 20251108
-PLAN, RANGES, OURS, SINGLE, SAME = "plan", "key_ranges", "ours_2_narrow", "ours_1_narrow", "ours_2_plan"
+PLAN, RANGES, LIMIT = "plan", "key_ranges", "limit"
+OURS, SINGLE, SAME = "ours_2_narrow", "ours_1_narrow", "ours_2_plan"
+RIVALS = (PLAN, RANGES, LIMIT)
 #: Disk that a run needs: a template, a copy of it, the dearest target and its WAL, a row; and the server itself.
 BYTES_PER_ROW, BYTES_APART = 5_000, 1_000_000_000
 
@@ -129,6 +131,7 @@ def figures(measured: Measurements) -> list[Figure]:
         _speed("speed against the plan: 2 workers, narrow indexes", measured, OURS, Goal(">=", 4.5)),
         _speed("speed against the plan: 2 workers, the plan's indexes", measured, SAME, Goal(">=", 3.0)),
         _speed("speed against the plan: 1 worker, narrow indexes", measured, SINGLE),
+        _against_limit(measured),
         _wal("WAL against the plan: narrow indexes", measured, OURS, Goal("<=", 0.5)),
         _wal("WAL against the plan: the plan's indexes", measured, SAME),
         _plain("memory of the client at its peak", "MB", measured, lambda m: m.memory_bytes / 1e6, Goal("<", 200), ()),
@@ -145,13 +148,19 @@ def _speed(figure: str, measured: Measurements, name: str, goal: Goal | None = N
     return _ratio(figure, measured, name, lambda m: m.rows_per_s, goal)
 
 
+def _against_limit(measured: Measurements) -> Figure:
+    ours, theirs = ([one.rows_per_s for one in measured[name]] for name in (OURS, LIMIT))
+    figure = "speed against two bare sessions, narrow indexes"
+    return judged(figure, "ratio", median_ratio(ours, theirs), {CONTENDERS[LIMIT].title: 1.0}, Goal(">=", 1.0))
+
+
 def _wal(figure: str, measured: Measurements, name: str, goal: Goal | None = None) -> Figure:
     return _ratio(figure, measured, name, lambda m: m.wal_per_row, goal)
 
 
 def _ratio(figure: str, measured: Measurements, name: str, of: Callable[[Measured], float], goal: Goal | None) -> Figure:
     values = {key: [of(one) for one in taken] for key, taken in measured.items()}
-    rivals = {CONTENDERS[key].title: median_ratio(values[key], values[PLAN]) for key in (PLAN, RANGES)}
+    rivals = {CONTENDERS[key].title: median_ratio(values[key], values[PLAN]) for key in RIVALS}
     return judged(figure, "ratio", median_ratio(values[name], values[PLAN]), rivals, goal)
 
 
@@ -161,7 +170,7 @@ def _plain(
     measured: Measurements,
     of: Callable[[Measured], float],
     goal: Goal | None = None,
-    rivals: Sequence[str] = (PLAN, RANGES),
+    rivals: Sequence[str] = RIVALS,
     name: str = OURS,
 ) -> Figure:
     shown = {key: median(of(one) for one in measured[key]) for key in (name, *rivals)}

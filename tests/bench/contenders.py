@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -148,12 +149,52 @@ def _connect() -> psycopg.Connection[Any]:
     return psycopg.connect(os.environ["DATABASE_URL"], autocommit=True)
 
 
+def limit() -> Contender:
+    """Load two halves in two sessions, each one statement and then its indexes: what the server can do and nothing else."""
+    target = Relation("bench_limit", "event_metric_events")
+
+    def prepare(days: int) -> Callable[[], object]:
+        declaration = declared(days, "narrow")
+        ensure_partitions(TABLE, declaration, AS_OF)
+        with transaction(Kind.DDL) as conn:
+            migration = prepare_migration(conn, MIGRATION, declaration, AS_OF)
+        first = migration.sources[0]
+        with closing(_connect()) as conn:
+            run(conn, "limit/schema", source=first.relation, forward=first.forward)
+        middle = migration.span_from + timedelta(days=(days + 1) // 2)
+        halves = {"earlier": (migration.span_from, middle), "later": (middle, migration.span_to)}
+
+        def load() -> None:
+            with ThreadPoolExecutor() as pool:
+                loads = [pool.submit(_load_half, migration, target, *half) for half in halves.items()]
+                for one in loads:
+                    one.result()
+
+        return load
+
+    return Contender("two bare sessions", target, prepare)
+
+
+def _load_half(migration: Registered, parent: Relation, name: str, bounds: tuple[datetime, datetime]) -> None:
+    half = parent.sibling(name)
+    sources = {f"source_{number}": source.relation for number, source in enumerate(migration.sources, 1)}
+    forwards = {f"forward_{number}": source.forward for number, source in enumerate(migration.sources, 1)}
+    span = {"span_from": migration.span_from, "span_to": migration.span_to, "lower": bounds[0], "upper": bounds[1]}
+    with closing(_connect()) as conn:
+        run(conn, "limit/settings")
+        run(conn, "limit/load", half=half, **sources, **forwards, **span, doubled=shared_ids())
+        for index in ("key", "time", "type_time", "errors", "session"):
+            run(conn, f"limit/{index}", half=half)
+        run(conn, "limit/join", half=half, parent=parent)
+
+
 CONTENDERS: Mapping[str, Contender] = MappingProxyType({
     "plan": by_the_plan(),
     "ours_2_narrow": ours(2, "narrow"),
     "ours_2_plan": ours(2, "plan"),
     "ours_1_narrow": ours(1, "narrow"),
     "key_ranges": by_key_ranges(),
+    "limit": limit(),
 })  # fmt: skip
 
 

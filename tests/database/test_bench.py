@@ -40,7 +40,7 @@ def test_every_contender_loads_the_same_rows_and_the_figures_are_written_as_json
     assert steps["round 1: ours, 2 workers, narrow"] > 0
     assert [set(line) for line in written] == [KEYS] * len(written)
     judged_lines = [line for line in written if line["goal"]]
-    assert [line["goal"] for line in judged_lines] == [">= 4.5", ">= 3", "<= 0.5", "< 200"]
+    assert [line["goal"] for line in judged_lines] == [">= 4.5", ">= 3", ">= 1", "<= 0.5", "< 200"]
     assert all(isinstance(line["met"], bool) for line in judged_lines)
     assert left == []
 
