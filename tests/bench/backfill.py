@@ -131,7 +131,7 @@ def figures(measured: Measurements) -> list[Figure]:
         _speed("speed against the plan: 2 workers, narrow indexes", measured, OURS, Goal(">=", 4.5)),
         _speed("speed against the plan: 2 workers, the plan's indexes", measured, SAME, Goal(">=", 3.0)),
         _speed("speed against the plan: 1 worker, narrow indexes", measured, SINGLE),
-        _against_limit(measured),
+        _speed("speed against two bare sessions: 2 workers, narrow indexes", measured, OURS, Goal(">=", 1.0), base=LIMIT),
         _wal("WAL against the plan: narrow indexes", measured, OURS, Goal("<=", 0.5)),
         _wal("WAL against the plan: the plan's indexes", measured, SAME),
         _plain("memory of the client at its peak", "MB", measured, lambda m: m.memory_bytes / 1e6, Goal("<", 200), ()),
@@ -144,24 +144,21 @@ def figures(measured: Measurements) -> list[Figure]:
     ]
 
 
-def _speed(figure: str, measured: Measurements, name: str, goal: Goal | None = None) -> Figure:
-    return _ratio(figure, measured, name, lambda m: m.rows_per_s, goal)
-
-
-def _against_limit(measured: Measurements) -> Figure:
-    ours, theirs = ([one.rows_per_s for one in measured[name]] for name in (OURS, LIMIT))
-    figure = "speed against two bare sessions, narrow indexes"
-    return judged(figure, "ratio", median_ratio(ours, theirs), {CONTENDERS[LIMIT].title: 1.0}, Goal(">=", 1.0))
+def _speed(figure: str, measured: Measurements, name: str, goal: Goal | None = None, base: str = PLAN) -> Figure:
+    return _ratio(figure, measured, (name, base), lambda m: m.rows_per_s, goal)
 
 
 def _wal(figure: str, measured: Measurements, name: str, goal: Goal | None = None) -> Figure:
-    return _ratio(figure, measured, name, lambda m: m.wal_per_row, goal)
+    return _ratio(figure, measured, (name, PLAN), lambda m: m.wal_per_row, goal)
 
 
-def _ratio(figure: str, measured: Measurements, name: str, of: Callable[[Measured], float], goal: Goal | None) -> Figure:
+def _ratio(
+    figure: str, measured: Measurements, pair: tuple[str, str], of: Callable[[Measured], float], goal: Goal | None
+) -> Figure:
     values = {key: [of(one) for one in taken] for key, taken in measured.items()}
-    rivals = {CONTENDERS[key].title: median_ratio(values[key], values[PLAN]) for key in RIVALS}
-    return judged(figure, "ratio", median_ratio(values[name], values[PLAN]), rivals, goal)
+    name, base = pair
+    rivals = {CONTENDERS[key].title: median_ratio(values[key], values[base]) for key in RIVALS}
+    return judged(figure, "ratio", median_ratio(values[name], values[base]), rivals, goal)
 
 
 def _plain(

@@ -19,14 +19,16 @@ from typing import Any, Literal
 
 import psycopg
 
+from tasks.core import sqlfiles
 from tasks.core.connect import Kind, runtime, transaction
 from tasks.core.declaration import Declaration, read_declaration
 from tasks.core.ledger import Deferred
 from tasks.core.names import Relation
-from tasks.core.sqlfiles import ROOT
 from tasks.migration.backfill import backfill
 from tasks.migration.prepare import prepare_migration
 from tasks.migration.registry import Registered
+from tasks.partitions.build import finish_partition
+from tasks.partitions.catalog import read_parent
 from tasks.partitions.create import ensure_partitions
 from tests.bench.common import in_process, peak_memory, run, say
 from tests.demo.legacy import shared_ids
@@ -56,7 +58,7 @@ class Contender:
 
 def declared(days: int, indexes: Indexes) -> Declaration:
     """Return the shipped declaration over `days`, with the indexes of one of the two sets."""
-    shipped = read_declaration(ROOT.parent / "maintenance.yaml")
+    shipped = read_declaration(sqlfiles.ROOT.parent / "maintenance.yaml")
     table, migration = shipped.tables[TABLE], shipped.migrations[MIGRATION]
     built = {f"event_metric_events_{name}" for name in BUILT[indexes]}
     if missing := built - table.indexes.keys():
@@ -116,10 +118,7 @@ def by_key_ranges() -> Contender:
     """Load through the parent in key ranges, a transaction each, with the product's mapping and the narrow indexes."""
 
     def prepare(days: int) -> Callable[[], object]:
-        declaration = declared(days, "narrow")
-        ensure_partitions(TABLE, declaration, AS_OF)
-        with transaction(Kind.DDL) as conn:
-            migration = prepare_migration(conn, MIGRATION, declaration, AS_OF)
+        migration = _prepared(days)
         with closing(_connect()) as conn:
             run(conn, "add_partitions", parent=TABLE, lower=migration.span_from, upper=migration.span_to)
         return lambda: _load_by_key_ranges(migration)
@@ -154,10 +153,7 @@ def limit() -> Contender:
     target = Relation("bench_limit", "event_metric_events")
 
     def prepare(days: int) -> Callable[[], object]:
-        declaration = declared(days, "narrow")
-        ensure_partitions(TABLE, declaration, AS_OF)
-        with transaction(Kind.DDL) as conn:
-            migration = prepare_migration(conn, MIGRATION, declaration, AS_OF)
+        migration = _prepared(days)
         first = migration.sources[0]
         with closing(_connect()) as conn:
             run(conn, "limit/schema", source=first.relation, forward=first.forward)
@@ -180,12 +176,19 @@ def _load_half(migration: Registered, parent: Relation, name: str, bounds: tuple
     sources = {f"source_{number}": source.relation for number, source in enumerate(migration.sources, 1)}
     forwards = {f"forward_{number}": source.forward for number, source in enumerate(migration.sources, 1)}
     span = {"span_from": migration.span_from, "span_to": migration.span_to, "lower": bounds[0], "upper": bounds[1]}
-    with closing(_connect()) as conn:
-        run(conn, "limit/settings")
+    with transaction(Kind.BULK) as conn:
+        sqlfiles.run(conn, "migration/copy_settings")
         run(conn, "limit/load", half=half, **sources, **forwards, **span, doubled=shared_ids())
-        for index in ("key", "time", "type_time", "errors", "session"):
-            run(conn, f"limit/{index}", half=half)
+        finish_partition(conn, read_parent(conn, migration.target.relation), half)
         run(conn, "limit/join", half=half, parent=parent)
+
+
+def _prepared(days: int) -> Registered:
+    """Partitions ahead and the mapping's functions, with the narrow indexes, as the backfill finds them."""
+    declaration = declared(days, "narrow")
+    ensure_partitions(TABLE, declaration, AS_OF)
+    with transaction(Kind.DDL) as conn:
+        return prepare_migration(conn, MIGRATION, declaration, AS_OF)
 
 
 CONTENDERS: Mapping[str, Contender] = MappingProxyType({
