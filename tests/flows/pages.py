@@ -33,7 +33,7 @@ class Pages:
     def ask_with(self, method: str, path: str, body: Any) -> Any:
         """Do the same with any body."""
         deadline = time.monotonic() + PATIENCE_S
-        while (response := httpx.request(method, f"{self.url}/{path}", json=body, timeout=30)).status_code == 503:
+        while (response := httpx.request(method, f"{self.url}/{path}", json=body, timeout=PATIENCE_S)).status_code == 503:
             assert time.monotonic() < deadline, f"{method} {path}: {response.text}"
             time.sleep(0.5)
         assert response.is_success, f"{method} {path}: {response.status_code} {response.text}"
@@ -78,7 +78,12 @@ class Pages:
 
     def latest(self) -> dict[str, Any]:
         """Return the flow run that started last."""
-        return self.ask("POST", "flow_runs/filter", sort="START_TIME_DESC", limit=1)[0]
+        return self.last(1)[0]
+
+    def last(self, count: int) -> list[dict[str, Any]]:
+        """Return the flow runs that started last, the last first; Prefect would put before them what is yet to start."""
+        asked = {"start_time": {"is_null_": False}}
+        return self.ask("POST", "flow_runs/filter", flow_runs=asked, sort="START_TIME_DESC", limit=count)
 
     def wait(self, run_id: str, *types: str, after: str | None = None) -> dict[str, Any]:
         """Return the run once its state is of one of `types` (at rest where none is named) and not the one with id `after`."""

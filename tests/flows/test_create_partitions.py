@@ -13,6 +13,7 @@ import pytest
 from flows.create_partitions import create_partitions
 from tasks.core.errors import Unfinished
 from tests.declarations import SECOND, make_second
+from tests.flows.pages import Pages
 
 AS_OF = datetime(2025, 8, 10, tzinfo=UTC)
 BROKEN = """
@@ -35,8 +36,8 @@ def test_the_run_names_its_table_and_publishes_the_plan(dsn: str, prefect_api: s
     assert [[c.name for c in result.created] for result in results] == [
         ["invoices_p202508", "invoices_p202509", "invoices_p202510"]
     ]
-    runs = httpx.post(f"{prefect_api}/flow_runs/filter", json={"sort": "START_TIME_DESC", "limit": 1}).json()
-    assert (runs[0]["name"], runs[0]["state_type"]) == ("create partitions accounts.invoices", "COMPLETED")
+    latest = Pages(prefect_api).latest()
+    assert (latest["name"], latest["state_type"]) == ("create partitions accounts.invoices", "COMPLETED")
     artifact = httpx.get(f"{prefect_api}/artifacts/create-partitions-plan/latest").json()
     assert "| invoices_p202508 | 2025-08-01 00:00 | 2025-09-01 00:00 | the runway must reach 2025-10-19 |" in artifact["data"]
     assert 'create table "accounts"."invoices_p202508"' in artifact["data"]

@@ -16,6 +16,7 @@ from tasks.core.parameters import Safety
 from tasks.gates.verdict import Verdict, VerdictStale
 from tasks.partitions import steps
 from tests import storage_double as double
+from tests.flows.pages import Pages
 from tests.retention import AS_OF, DAY, GRACE, TABLE, attached, make_table, name_of, names, states
 from tests.storage_double import StorageDouble
 from tests.storage_real import storage
@@ -50,16 +51,12 @@ def conn(make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp
         yield opened
 
 
-def newest(api: str, kind: str) -> list[dict[str, str]]:
-    return httpx.post(f"{api}/{kind}_runs/filter", json={"sort": "EXPECTED_START_TIME_DESC", "limit": 5}).json()
-
-
 def test_a_run_by_hand_publishes_its_plan_and_changes_nothing(conn: psycopg.Connection, prefect_api: str) -> None:
     (result,) = enforce_retention()
 
     assert not result.applied
     assert len(attached(conn)) == 17
-    assert newest(prefect_api, "flow")[0]["name"] == "plan retention every table"
+    assert Pages(prefect_api).latest()["name"] == "plan retention every table"
     artifact = httpx.get(f"{prefect_api}/artifacts/enforce-retention-plan/latest").json()
     assert artifact["data"] == result.plan
     assert f"| detach | {name_of(-13)} |" in artifact["data"]
@@ -72,8 +69,9 @@ def test_an_applied_run_passes_its_gate_and_archives_as_tasks(conn: psycopg.Conn
     assert states(conn) == dict.fromkeys(names(DUE), "archived")
     done = httpx.get(f"{prefect_api}/artifacts/enforce-retention/latest").json()["data"]
     assert done.endswith(f"- detached and archived: {', '.join(result.archived)}"), "each name once"
-    assert newest(prefect_api, "flow")[0]["name"] == f"APPLY retention {TABLE} {AS_OF:%Y-%m-%d}"
-    assert f"archive {name_of(-13)} and 1 more" in {run["name"] for run in newest(prefect_api, "task")}
+    assert Pages(prefect_api).latest()["name"] == f"APPLY retention {TABLE} {AS_OF:%Y-%m-%d}"
+    tasks = Pages(prefect_api).ask("POST", "task_runs/filter", sort="EXPECTED_START_TIME_DESC", limit=5)
+    assert f"archive {name_of(-13)} and 1 more" in {run["name"] for run in tasks}
     verdict = "select status, split_part(subject, ' ', 1), count(*) from maintenance.verdict group by 1, 2"
     assert conn.execute(verdict).fetchall() == [("PASSED", TABLE, 1)]
 

@@ -9,6 +9,7 @@ import pytest
 from flows.expire_sessions import expire_sessions
 from tasks.core.errors import MissingRelation
 from tasks.core.ledger import Deferred
+from tests.flows.pages import Pages
 
 
 def test_the_run_says_what_became_of_the_sessions_and_a_second_one_finds_nothing(database: str, prefect_api: str) -> None:
@@ -24,8 +25,8 @@ def test_the_run_says_what_became_of_the_sessions_and_a_second_one_finds_nothing
     assert not isinstance(second, Deferred)
     assert (first.expired, first.purged) == (2, 1)
     assert (second.expired, second.purged) == (0, 0)
-    runs = httpx.post(f"{prefect_api}/flow_runs/filter", json={"sort": "START_TIME_DESC", "limit": 1}).json()
-    assert (runs[0]["name"], runs[0]["state_type"]) == ("expire sessions now", "COMPLETED")
+    latest = Pages(prefect_api).latest()
+    assert (latest["name"], latest["state_type"]) == ("expire sessions now", "COMPLETED")
     artifacts = httpx.post(f"{prefect_api}/artifacts/filter", json={"sort": "CREATED_DESC", "limit": 2}).json()
     said = [artifact["data"].partition(": ")[2] for artifact in artifacts if artifact["key"] == "expire-sessions"]
     assert said == [

@@ -14,6 +14,7 @@ from flows.verify_integrity import verify_integrity
 from tasks.core.errors import Unfinished
 from tasks.gates.verdict import GateBlocked
 from tests.declarations import SECOND, make_second
+from tests.flows.pages import Pages
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def test_a_blocked_gate_ends_the_run_failed_and_names_the_expectation(dsn: str, 
     with pytest.raises((GateBlocked, Unfinished), match="there is at least one row"):
         validate("accounts.invoices", "schema")
 
-    (run,) = httpx.post(f"{prefect_api}/flow_runs/filter", json={"sort": "START_TIME_DESC", "limit": 1}).json()
+    run = Pages(prefect_api).latest()
     assert (run["name"], run["state_type"]) == ("validate accounts.invoices", "FAILED")
     assert "in partitions, there is at least one row" in run["state"]["message"]
 

@@ -11,6 +11,7 @@ import pytest
 
 from flows.rebuild_indexes import rebuild_indexes
 from tasks.core.errors import Unfinished
+from tests.flows.pages import Pages
 
 DECLARATION = """
 tables:
@@ -56,5 +57,5 @@ def test_a_table_s_failure_is_named_and_the_others_get_their_indexes(dsn: str, p
     (again,) = rebuild_indexes("app.readings")
 
     assert (again.outcome, again.is_complete) == ("nothing due", True)
-    runs = httpx.post(f"{prefect_api}/flow_runs/filter", json={"sort": "START_TIME_DESC", "limit": 1}).json()
-    assert (runs[0]["name"], runs[0]["state_type"]) == ("rebuild indexes app.readings", "COMPLETED")
+    latest = Pages(prefect_api).latest()
+    assert (latest["name"], latest["state_type"]) == ("rebuild indexes app.readings", "COMPLETED")

@@ -12,6 +12,7 @@ from flows.repair_metadata import repair_metadata
 from tasks.core.errors import NotDeclared
 from tasks.core.parameters import Safety
 from tasks.upkeep.metadata import MetadataResult
+from tests.flows.pages import Pages
 
 DECLARED = "metadata: {why: w, owner: o, columns: {public.notes: metadata, public.sessions: metadata}}"
 
@@ -36,8 +37,7 @@ def test_a_plan_is_shown_then_applied_and_the_next_run_finds_nothing(declared: s
         [(2, 2, 0), (0, 0, 0)],
         [(0, 0, 0), (0, 0, 0)],
     ]
-    runs = httpx.post(f"{prefect_api}/flow_runs/filter", json={"sort": "START_TIME_DESC", "limit": 3}).json()
-    assert [run["name"] for run in runs] == [
+    assert [run["name"] for run in Pages(prefect_api).last(3)] == [
         "plan repair metadata every table",
         "APPLY repair metadata every table",
         "plan repair metadata every table",

@@ -101,9 +101,11 @@ def test_a_worker_runs_what_a_schedule_has_entered(deployed: Pages) -> None:
     """Whether it completes depends on what another test did to the worker's database."""
     name = "report-health/every-5-minutes"
     schedules = f"deployments/{deployed.deployments()[name]['id']}/schedules"
-    (made,) = deployed.ask_with("POST", schedules, [{"active": True, "schedule": {"interval": 3.0}}])
-    with running(deployed, name):
-        until(lambda: any(run["state_type"] in ("COMPLETED", "FAILED") for run in deployed.scheduled(name)))
+    (made,) = deployed.ask_with("POST", schedules, [{"active": True, "schedule": {"interval": 15.0}}])
+    try:
+        with running(deployed, name):
+            until(lambda: any(run["state_type"] in ("COMPLETED", "FAILED") for run in deployed.scheduled(name)))
+    finally:
         deployed.ask("DELETE", f"{schedules}/{made['id']}")
 
 
