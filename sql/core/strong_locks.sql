@@ -6,7 +6,8 @@ select
     a.usename,
     a.backend_type,
     a.state,
-    left(a.query, 200) as query,
+    -- Up to its first literal: what follows may be a value of somebody's row.
+    left(regexp_replace(a.query, '(''|\$\w*\$|(?<![\w$.])[0-9]).*$', '…'), 200) as query,
     extract(epoch from clock_timestamp() - a.xact_start)::integer as open_for_s,
     string_agg(distinct l.relation::regclass::text, ', ') as relations
 from pg_catalog.pg_locks as l

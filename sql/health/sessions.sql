@@ -7,7 +7,8 @@ select
     a.xact_start as transaction_since,
     a.state_change as state_since,
     a.query_start as query_since,
-    left(regexp_replace(a.query, '\s+', ' ', 'g'), 200) as query,
+    -- Up to its first literal: what follows may be a value of somebody's row.
+    left(regexp_replace(regexp_replace(a.query, '\s+', ' ', 'g'), '(''|\$\w*\$|(?<![\w$.])[0-9]).*$', '…'), 200) as query,
     case when a.wait_event_type = 'Lock' then pg_blocking_pids(a.pid) else '{{}}' end as blocked_by
 from pg_catalog.pg_stat_activity as a
 where a.datname = current_database() and a.pid <> pg_backend_pid() and a.backend_type = 'client backend' and a.xact_start is not null

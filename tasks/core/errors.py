@@ -7,6 +7,7 @@ Keep out: which foreign error is of which kind (`classify`), and the retrying it
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -43,10 +44,22 @@ class MaintenanceError(Exception):
     exit_code = 1
     #: What kind of failure this is where no cause says more.
     failure: ClassVar[ErrorKind] = ErrorKind.UNKNOWN
+    #: The field that may quote rows or what another session runs; whoever reads a kept failure may have no right to either.
+    quoting: ClassVar[str | None] = None
 
     def __str__(self) -> str:
         """Render the class's docstring with the fields of this instance."""
-        return " ".join((type(self).__doc__ or "").format(**vars(self)).split())
+        return self._render(vars(self))
+
+    def without_quotes(self) -> str:
+        """Render the same without what may quote rows or statements."""
+        fields = vars(self)
+        return self._render(
+            {**fields, self.quoting: "(see the run's log)"} if self.quoting and fields[self.quoting] else fields
+        )
+
+    def _render(self, fields: Mapping[str, Any]) -> str:
+        return " ".join((type(self).__doc__ or "").format(**fields).split())
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Unpickle by position: a dataclass raised with keywords would not cross a process."""
@@ -192,6 +205,7 @@ class LockBusy(Retryable):
     Nothing was changed; the next run tries again."""
 
     failure = ErrorKind.LOCK
+    quoting = "holders"
     relation: str
     action: str
     waited_ms: int
@@ -222,5 +236,6 @@ class Overdue(Permanent):
 class Unfinished(Permanent):
     """{flow} could not do everything that was due: {failures}"""
 
+    quoting = "failures"
     flow: str
     failures: str

@@ -65,12 +65,13 @@ def _object(error: BaseException, parameters: Mapping[str, Any]) -> str:
 
 
 def _message(error: BaseException) -> str:
-    """Return the error's text; of the driver's only the primary line, since the detail quotes rows."""
+    """Return the error's text without what quotes rows or statements; of the driver's only the primary line."""
+    if isinstance(error, MaintenanceError):
+        return without_secrets(error.without_quotes())[:LONGEST_MESSAGE]
     text = str(error)
     if isinstance(error, psycopg.Error):
         text = f"{error.sqlstate or 'no SQLSTATE'}: {error.diag.message_primary or text.partition(chr(10))[0]}"
-    said = text if isinstance(error, MaintenanceError) else f"{type(error).__name__}: {text}"
-    return without_secrets(said)[:LONGEST_MESSAGE]
+    return without_secrets(f"{type(error).__name__}: {text}")[:LONGEST_MESSAGE]
 
 
 def keep_failure(failure: Failure) -> None:

@@ -76,6 +76,7 @@ class Verdict:
 class GateBlocked(Permanent):
     """The gate {step} of {subject} is {status}: {reasons}. What it guards was not started; mend the cause and run the flow again."""
 
+    quoting = "reasons"
     subject: str
     step: str
     status: str

@@ -26,12 +26,14 @@ _REFUSED = (psycopg.DataError, psycopg.ProgrammingError, psycopg.IntegrityError,
 
 @dataclass(eq=False)
 class IndexFailed(Permanent):
-    """The index {index} could not be built on {partition}: {reason}. What was built stays; an invalid rest is removed at once, or
-    by the next run."""
+    """The index {index} could not be built on {partition}: {reason}{detail}. What was built stays; an invalid rest is removed at
+    once, or by the next run."""
 
+    quoting = "detail"
     index: str
     partition: str
     reason: str
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,7 @@ def _named(conn: Connection, index: Relation, partition: Relation) -> Iterator[N
             yield
     except _REFUSED as error:
         detail = f": {error.diag.message_detail}" if error.diag.message_detail else ""
-        raise IndexFailed(str(index), str(partition), f"{error.diag.message_primary or error}{detail}") from error
+        raise IndexFailed(str(index), str(partition), error.diag.message_primary or str(error), detail) from error
 
 
 def rebuild(conn: Connection, partition: Relation, index: Relation) -> None:

@@ -36,6 +36,7 @@ _FAILURES = (IndexFailed, InvalidIndex, UnsuitableRelation, MissingRight, LockBu
 class RebuildUnfinished(Permanent):
     """The indexes of {table} could not all be put right: {failures}. What was built stays; run again once the causes are gone."""
 
+    quoting = "failures"
     table: str
     failures: str
 

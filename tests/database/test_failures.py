@@ -10,9 +10,9 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tasks.core.connect import database_now, runtime
+from tasks.core.connect import Kind, database_now, runtime, transaction
 from tasks.core.declaration import Declaration, read_declaration
-from tasks.core.errors import MissingRelation, NotDeclared
+from tasks.core.errors import LockBusy, MissingRelation, NotDeclared, Unfinished
 from tasks.core.failures import (
     Failure,
     deliver_failures,
@@ -22,9 +22,13 @@ from tasks.core.failures import (
     leave_failure,
 )
 from tasks.core.parameters import Safety
+from tasks.core.sqlfiles import fetch
+from tasks.gates.verdict import GateBlocked
 from tasks.migration.cutover import cut_over
 from tasks.migration.rollback import roll_back
 from tasks.partitions.create import ensure_partitions
+from tasks.partitions.index_build import IndexFailed
+from tasks.partitions.rebuild import RebuildUnfinished
 from tests.conftest import Server
 from tests.ready import NAME, TARGET, consent, declaration, ready_database
 
@@ -191,3 +195,31 @@ def test_a_failure_that_no_database_took_waits_in_a_file(
 
     assert sorted(ask(store, "select flow_run_id from maintenance.failure")) == [("down",), ("not-migrated",)]
     assert [file.name for file in (tmp_path / "failures").iterdir()] == ["torn.json"]
+
+
+def test_a_message_quotes_neither_rows_nor_what_another_session_runs() -> None:
+    quoted = "Key (email)=(ada@example.org) is duplicated."
+    errors = [
+        IndexFailed("app.people_key", "app.people_1", "could not create unique index", f": {quoted}"),
+        GateBlocked("event_store", "integrity", "BLOCKED", f"differences: {quoted}"),
+        LockBusy("app.people", "attach to", 300, "pid 7 (ada, web, active): update people set email"),
+        RebuildUnfinished("app.people", quoted),
+        Unfinished("rebuild_indexes", quoted),
+    ]
+    for error in errors:
+        assert "email" in str(error)
+        assert "email" not in failure(error).message
+        assert "(see the run's log)" in failure(error).message
+
+
+def test_of_what_another_session_runs_no_value_is_said(store: str) -> None:
+    with psycopg.connect(store, autocommit=True) as conn:
+        conn.execute("create table public.people (id int, email text)")
+    with psycopg.connect(store) as holder, runtime():
+        holder.execute("lock table public.people; update people set email = 'ada@example.org' where id = 4711")
+        for query in ("core/strong_locks", "health/sessions"):
+            with transaction(Kind.READ) as conn:
+                found = fetch(conn, query, **({"pid": 0} if query.startswith("core") else {}))
+            assert [row["query"] for row in found if row["pid"] == holder.info.backend_pid] == [
+                "lock table public.people; update people set email = …"
+            ]
