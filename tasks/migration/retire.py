@@ -25,7 +25,7 @@ from tasks.core.shown import counted
 from tasks.core.sqlfiles import fetch, fetch_one, run
 from tasks.migration.cutover import LOCK_MS, read_migration
 from tasks.migration.registry import Registered, Source
-from tasks.migration.reverse import carry_back, remove_reverse_capture
+from tasks.migration.reverse import carry_nearly_all, remove_reverse_capture
 from tasks.migration.rollback import restore_quarantined
 from tasks.migration.sources import read_mapping, retype_forward
 from tasks.migration.views import counter_of, read_legacy, retype_functions
@@ -36,7 +36,6 @@ from tasks.partitions.figures import Figures
 from tasks.partitions.retention_anomalies import require_not_future
 
 FLOW = "retire_legacy"
-MOST_BATCHES = 100
 BUDGET_S = 120.0
 
 
@@ -149,10 +148,11 @@ def _work(job: _Job, *, is_applied: bool) -> RetireResult:
 
 
 def _look(job: _Job) -> tuple[datetime, tuple[LegacyTable, ...]]:
-    """Read the cutover, and note what each old name has counted: the next run compares."""
+    """Read the cutover, and note what each old name has counted: the next run compares, so nothing is noted of the future."""
+    as_of = job.as_of if settings().maintenance_allow_future else min(job.as_of, database_now())
     with unit(job.started) as conn:
         cut_over_at = fetch_one(conn, "migration/cutover_read", migration=job.name)["cut_over_at"]
-        tables = tuple(_watch(conn, source, cut_over_at, job.as_of) for source in job.migration.sources)
+        tables = tuple(_watch(conn, source, cut_over_at, as_of) for source in job.migration.sources)
     return cut_over_at, tables
 
 
@@ -177,7 +177,7 @@ def _still_written(job: _Job, tables: Sequence[LegacyTable]) -> str:
 
 
 def _retire(job: _Job, cut_over_at: datetime, tables: Sequence[LegacyTable]) -> RetireResult:
-    carry_back(job.started, job.migration, job.policy, most_batches=MOST_BATCHES)
+    carry_nearly_all(job.started, job.migration, job.policy)
     with unit(job.started, kind=Kind.BULK) as conn:
         run(conn, "migration/carry_mark")
         for source in job.migration.sources:

@@ -96,6 +96,18 @@ def carry_back(
     return total
 
 
+def carry_nearly_all(started: Run, migration: Registered, policy: declared.Migration) -> Carried:
+    """Carry changes back until a batch is left at most, or until more come than are carried; returns what was done.
+
+    The caller's locks, errors and duties are those of `carry_back`.
+    """
+    total, before, waiting = Carried(), None, count_waiting(migration.name)
+    while before is None or BATCH_KEYS < waiting < before:
+        total += carry_back(started, migration, policy, most_batches=waiting // BATCH_KEYS + 1)
+        before, waiting = waiting, count_waiting(migration.name)
+    return total
+
+
 def carry_forward(conn: Connection, migration: Registered) -> int:
     """Put the rows that a former way back has kept whole into the target again; return how many.
 

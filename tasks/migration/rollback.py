@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from tasks.core.connect import Connection, Kind, transaction, with_lock_retries
 from tasks.core.declaration import Declaration, Migration
-from tasks.core.errors import Permanent, UnsuitableRelation
+from tasks.core.errors import Permanent, Retryable, UnsuitableRelation
 from tasks.core.ledger import CREATION, RUN, Deferred, Run, enter_unit, run_exclusively, unit
 from tasks.core.names import Relation
 from tasks.core.parameters import Safety
@@ -23,14 +23,14 @@ from tasks.core.sqlfiles import fetch, fetch_one, run
 from tasks.migration.cutover import BUDGET_S, LOCK_MS, read_migration
 from tasks.migration.registry import Registered, Source
 from tasks.migration.remove import MOST_NAMED, OnProgress, Refused, Removal, Removing, plan_removal, remove
-from tasks.migration.reverse import Carried, carry_back, carry_batch, compose_owners, remove_reverse_capture
+from tasks.migration.reverse import Carried, carry_batch, carry_nearly_all, compose_owners, remove_reverse_capture
 from tasks.migration.views import Dependant, counter_of, drop_view, list_dependants, provisional, repoint
 from tasks.partitions.archive_proof import parquet_module
 
 FLOW = "roll_back"
 Way = Literal["rename", "toggle", "complete"]
-#: Batches carried before the locks: writers go on, so the log may never be empty.
-MOST_BATCHES = 100
+#: Changes that may be left to carry while nobody reads or writes: about a second.
+MOST_LEFT = 20_000
 #: How a trigger's state in pg_trigger is set again.
 STATES = {"O": "enable", "A": "enable always", "R": "enable replica"}
 
@@ -43,6 +43,17 @@ class AlreadyRetired(Permanent):
     remedy: str = (
         "Their Parquet files and manifests are named in maintenance.retirement; way toggle still turns the toggle off."
     )
+
+
+@dataclass(eq=False)
+class CarryBehind(Retryable):
+    """{migration} cannot go back now: {waiting} changes of {target} wait to be carried back, and all readers and writers would
+    stand still for as long as that takes. Turn the schedule of backfill/drain on or let the application write less, and run
+    again; nothing was changed but what was carried."""
+
+    migration: str
+    waiting: int
+    target: str
 
 
 @dataclass(frozen=True)
@@ -108,7 +119,8 @@ def roll_back(
     Changes are carried back while the application goes on; then, for moments, ACCESS EXCLUSIVE on the views and on the
     target, each attempt at most 300 ms. The way toggle changes the settings row alone and locks nothing. The way complete
     goes on to archive and take out what the migration brought into the target, at any phase, as of `as_of`: see
-    `remove`. Raises AlreadyRetired, MissingRelation, DependantStays, CarriedAmiss, LockBusy, and what `remove` raises (M6).
+    `remove`. Raises AlreadyRetired, MissingRelation, DependantStays, CarriedAmiss, CarryBehind, LockBusy, and what
+    `remove` raises (M6).
     """
     policy, is_applied = declaration.migration(name), safety is not None and safety.apply
     if way == "toggle":
@@ -213,7 +225,7 @@ def _carry_out(job: _Rollback, plan: RollbackResult) -> RollbackResult:
     """Carry back until little is left, then change the names in one transaction."""
     with unit(job.started, kind=Kind.DDL, group=job.migration.subject) as conn:
         run(conn, "migration/carry_again", migration=job.name)
-    before = carry_back(job.started, job.migration, job.policy, most_batches=MOST_BATCHES)
+    before = carry_nearly_all(job.started, job.migration, job.policy)
     views = ", ".join(str(source.relation) for source in job.migration.sources)
     refused = with_lock_retries(views, "roll back", lambda conn: _attempt(conn, job), budget_s=BUDGET_S)
     lock_ms = round((time.monotonic() - job.clock.locked_at) * 1000)
@@ -230,6 +242,9 @@ def _attempt(conn: Connection, job: _Rollback) -> dict[str, Any]:
     enter_unit(conn, job.started, group=job.migration.subject)
     run(conn, "core/wait_for_work", work=RUN + CREATION + job.migration.subject)
     run(conn, "migration/carry_mark")
+    waiting = fetch_one(conn, "migration/carry_backlog", migration=job.name)["waiting"]
+    if waiting > MOST_LEFT:
+        raise CarryBehind(job.name, waiting, job.migration.subject)
     dependants = {source.id: _dependants(conn, source) for source in job.migration.sources}
     _lock(conn, job)
     _carry_rest(conn, job)

@@ -159,6 +159,16 @@ def test_an_old_name_that_fell_silent_is_no_obstacle_a_week_after_that_was_seen(
     assert run(as_of=start + timedelta(days=7, minutes=1)).outcome == "retired"
 
 
+def test_a_look_into_the_future_puts_nothing_off(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MAINTENANCE_ALLOW_FUTURE")
+    conn.execute("insert into monitoring.events (type, data, timestamp, created_at) values ('a', '{}', now(), now())")
+
+    assert run(apply=False).outcome == "planned"
+
+    noted = "select max(grew_at) <= clock_timestamp() from maintenance.old_name_watch"
+    assert one(conn, noted), "the week of quiet counts from what was seen"
+
+
 def test_a_second_run_has_nothing_to_do_and_nothing_goes_back(conn: Conn) -> None:
     run()
     before = describe(conn)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,11 @@ from tasks.core.ledger import Deferred, run_exclusively
 from tasks.core.parameters import Safety
 from tasks.core.sqlfiles import trusted
 from tasks.gates.evidence import collect
-from tasks.migration import cutover, rollback
+from tasks.migration import cutover, reverse, rollback
 from tasks.migration.backfill import BackfillResult, backfill
 from tasks.migration.cutover import cut_over, read_migration
-from tasks.migration.reverse import CarriedAmiss, carry_back, count_waiting
-from tasks.migration.rollback import RollbackResult, roll_back
+from tasks.migration.reverse import Carried, CarriedAmiss, carry_back, count_waiting
+from tasks.migration.rollback import CarryBehind, RollbackResult, roll_back
 from tasks.migration.steps import carry_back_from
 from tasks.migration.views import DependantStays
 from tasks.partitions.retire import RetentionResult, retire
@@ -381,6 +382,43 @@ def test_a_scheduled_backfill_carries_back_after_the_cutover(conn: Conn) -> None
 
     assert (getattr(result, "outcome", None), getattr(result, "keys_drained", None)) == ("cut over", 1)
     assert one(conn, "select data from monitoring.events_legacy where id = 5") == {"seen": 1}
+
+
+def keys_of_a_busy_week(conn: Conn) -> int:
+    """Let changes wait of rows that are gone again, many more than one round of batches takes."""
+    logged = "insert into maintenance.reverse_capture (migration, key, event_time) select %s, gen_random_uuid(), now()"
+    return conn.execute(f"{logged} from generate_series(1, 230)".encode(), (NAME,)).rowcount
+
+
+def test_however_much_waits_is_carried_before_anybody_has_to_stand_still(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Formerly a hundred batches were, and the rest while everything was locked."""
+    keys = keys_of_a_busy_week(conn)
+    monkeypatch.setattr(reverse, "carry_batch", partial(reverse.carry_batch, limit=2))
+    monkeypatch.setattr(reverse, "BATCH_KEYS", 2)
+    locked = rollback._lock
+    left: list[int] = []
+
+    def lock(session: Conn, job: Any) -> None:
+        left.append(count_waiting(NAME))
+        locked(session, job)
+
+    monkeypatch.setattr(rollback, "_lock", lock)
+
+    assert back().carried == keys
+    assert left == [0]
+
+
+def test_a_way_back_with_too_much_left_is_refused_before_it_locks(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The application writes faster than it is carried."""
+    keys = keys_of_a_busy_week(conn)
+    monkeypatch.setattr(rollback, "carry_nearly_all", lambda *_: Carried())
+    monkeypatch.setattr(rollback, "MOST_LEFT", 100)
+
+    with pytest.raises(CarryBehind, match=rf"{keys} changes of unified\.event_metric_events wait to be carried back"):
+        back()
+
+    assert one(conn, "select phase from maintenance.migration where name = %s", NAME) == "cut_over"
+    assert count_waiting(NAME) == keys
 
 
 def test_a_retired_partition_deletes_nothing_in_the_legacy_tables(conn: Conn) -> None:
