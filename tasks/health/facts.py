@@ -62,6 +62,7 @@ class TableFacts:
     waiting: int
     exists: bool = True
     default_rows: int = 0
+    has_retention: bool = True
     partitions: tuple[PartitionFigures, ...] = ()
 
     @property
@@ -233,7 +234,11 @@ class IndexFacts:
 
 @dataclass(frozen=True)
 class ExposedFacts:
-    """A relation that API roles reach, or could reach with one grant, around row-level security."""
+    """A relation that API roles reach, or could reach with one grant, around row-level security.
+
+    Of a compatibility view `rights` are those that differ from its legacy table's, as `+role RIGHT` for one too much and
+    `-role RIGHT` for a missing one; none where it is not known what that table granted.
+    """
 
     relation: str
     kind: Literal["partition", "parent", "matview", "view"]
@@ -241,6 +246,7 @@ class ExposedFacts:
     roles: tuple[str, ...]
     has_secured_parent: bool
     is_compatibility_view: bool
+    rights: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -263,12 +269,20 @@ class PolicyFacts:
 
 @dataclass(frozen=True)
 class CronFacts:
-    """An active job of pg_cron, with the relations that are declared here."""
+    """An active job of pg_cron, with the relations that are declared here; `called` holds the bodies of the functions that it calls."""
 
     jobid: int
     schedule: str
     command: str
     declared: tuple[str, ...]
+    called: str = ""
+
+
+@dataclass(frozen=True)
+class HiddenFacts:
+    """A relation that is there and that this role may not read whole, so that nothing is known of it."""
+
+    relation: str
 
 
 @dataclass(frozen=True)
@@ -349,5 +363,5 @@ Facts = (
     TableFacts | MatviewFacts | QuarantineFacts | GrowthFacts | GateFacts | MigrationFacts | FlowFacts | ServerFacts
     | FreezeFacts | VacuumFacts | SessionFacts | PreparedFacts | SlotFacts | IndexFacts | ExposedFacts | DefinerFacts
     | PolicyFacts | CronFacts | BucketFacts | RelationFacts | BreakdownFacts | BreakerFacts
-    | FailureFacts | RefusedFacts | CacheFacts
+    | FailureFacts | RefusedFacts | CacheFacts | HiddenFacts
 )  # fmt: skip

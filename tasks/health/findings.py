@@ -7,6 +7,7 @@ passes `as_of`. Pure.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
@@ -34,6 +35,14 @@ from tasks.health.facts import (
 )
 
 DAY = timedelta(days=1)
+#: Flows that take a table, flows that need a migration, and those that only publish their plan unless told to apply it.
+OF_TABLE = frozenset({"create_partitions", "enforce_retention", "coarsen_partitions", "rebuild_indexes", "repair_metadata"})
+OF_MIGRATION = frozenset({"backfill", "verify_integrity", "cut_over", "roll_back", "retire_legacy"})
+APPLYING = frozenset({"enforce_retention", "coarsen_partitions", "repair_metadata", "retire_legacy"})
+#: What a job does that does maintenance's work, rather than to read or fill a table.
+DEEDS = re.compile(r"\b(?:drop|detach|attach|truncate|delete|refresh|partition of)\b")
+#: The same on names that are made at run time.
+UNNAMED_DEEDS = re.compile(r"\bdetach partition\b|\bdrop table\b[^;]*(?:%|\|\|)")
 
 
 def find(facts: Iterable[Facts], as_of: datetime, limits: Limits | None = None) -> list[Finding]:
@@ -111,7 +120,8 @@ def _table(fact: TableFacts, as_of: datetime) -> Iterator[Finding]:
         yield Finding("critical", "default-rows", "partitions", fact.table, text, remedy)
     retire = f"python -m flows enforce_retention --table {fact.table} --safety.apply"
     for name in fact.pending_detach:
-        yield Finding("critical", "pending-detach", "partitions", name, "its detach is pending: its rows are invisible", retire)
+        remedy = retire if fact.has_retention else f"alter table {fact.table} detach partition {name} finalize;"
+        yield Finding("critical", "pending-detach", "partitions", name, "its detach is pending: its rows are invisible", remedy)
     if fact.due:
         text = f"{counted(fact.due, 'partition')} past retention"
         yield Finding("warning", "retention-debt", "retention", fact.table, text, retire)
@@ -180,7 +190,7 @@ def _toggle(fact: MigrationFacts) -> Iterator[Finding]:
 def _flow(fact: FlowFacts, as_of: datetime) -> Iterator[Finding]:
     if fact.is_held:
         return
-    again, name = f"python -m flows {fact.flow}", f"{fact.flow} {fact.subject}"
+    again, name = _again(fact), f"{fact.flow} {fact.subject}"
     since = fact.last_success or fact.first_asked
     if since is not None and as_of - since > fact.overdue_after:
         when = f"last succeeded on {fact.last_success:%Y-%m-%d %H:%M} UTC" if fact.last_success else "never succeeded"
@@ -189,6 +199,12 @@ def _flow(fact: FlowFacts, as_of: datetime) -> Iterator[Finding]:
     elif fact.newest_outcome in ("failed", "abandoned"):
         text = f"the newest run of {fact.flow} {fact.newest_outcome}"
         yield Finding("warning", "failed-flow", "flows", name, text, again)
+
+
+def _again(fact: FlowFacts) -> str:
+    """Return the command that does the work of a flow on its subject; one that removes by way of a choice only shows its plan."""
+    named = f" --table {fact.subject}" if fact.flow in OF_TABLE else f" {fact.subject}" if fact.flow in OF_MIGRATION else ""
+    return f"python -m flows {fact.flow}{named}" + (" --safety.apply" if fact.flow in APPLYING else "")
 
 
 def _quarantine(facts: Iterable[QuarantineFacts]) -> Iterator[Finding]:
@@ -216,14 +232,22 @@ def _index(fact: IndexFacts) -> Iterator[Finding]:
 
 
 def _cron(fact: CronFacts) -> Iterator[Finding]:
-    """A job that names what is declared here does Prefect's work a second time (D13); so does pg_partman's maintenance."""
-    command = fact.command.lower()
-    doubled = [name for name in fact.declared if name.lower() in command]
-    if "run_maintenance" in command:
+    """A job that changes what is declared here does Prefect's work a second time (D13); so does pg_partman's maintenance."""
+    done = f"{fact.command}\n{fact.called}".lower()
+    doubled = [name for name in fact.declared if _is_named(name.lower(), done)] if DEEDS.search(done) else []
+    if "run_maintenance" in done:
         doubled.append("partitions, by pg_partman")
+    elif not doubled and UNNAMED_DEEDS.search(done):
+        doubled.append("partitions, whose names it finds itself")
     if doubled:
         text = f"pg_cron job {fact.jobid} ({fact.schedule}) works on {', '.join(doubled)} too: {fact.command}"
         yield Finding("warning", "doubled-by-cron", "flows", f"pg_cron job {fact.jobid}", text, _unschedule(fact.jobid))
+
+
+def _is_named(relation: str, text: str) -> bool:
+    """Say whether a text names a relation or a partition of it, which ends in digits or in what is put together."""
+    schema, name = map(re.escape, relation.split(".", 1))
+    return re.search(rf"(?:\b{schema}\"?\.|(?<![\w.\"]))\"?{name}(?:_(?:\w*\d)?)?(?!\w)", text) is not None
 
 
 def _unschedule(jobid: int) -> str:

@@ -133,6 +133,7 @@ def _questions(declaration: Declaration, as_of: datetime, present: Present, defa
     asked: Asked = {name: (f"health/{name}", {}) for name in _PLAIN}
     asked |= {
         "breakers": ("core/list_breakers", {}),
+        "gates": ("health/gates", _gated(declaration)),
         "failures": ("health/failures", {"since": as_of - FAILED}),
         "partitions": ("health/partitions", {"tables": tables}),
         "indexes": ("health/indexes", {"tables": tables}),
@@ -146,11 +147,17 @@ def _questions(declaration: Declaration, as_of: datetime, present: Present, defa
     return asked | _optional(declaration, present, defaults)
 
 
+def _gated(declaration: Declaration) -> dict[str, list[str]]:
+    """Return what a gate may be asked of, and which tables have a retention."""
+    retained = [name for name, policy in declaration.tables.items() if policy.retention]
+    return {"declared": [*declaration.tables, *declaration.matviews, *declaration.migrations], "retained": retained}
+
+
 #: Statements without a parameter whose rows are facts as they are.
 _PLAIN: dict[str, type[Any]] = {
     "server": f.ServerFacts, "freeze": f.FreezeFacts, "vacuum": f.VacuumFacts, "sessions": f.SessionFacts,
     "prepared": f.PreparedFacts, "slots": f.SlotFacts, "definers": f.DefinerFacts, "policies": f.PolicyFacts,
-    "quarantine": f.QuarantineFacts, "refused_failures": f.RefusedFacts, "gates": f.GateFacts, "migrations": f.MigrationFacts,
+    "quarantine": f.QuarantineFacts, "refused_failures": f.RefusedFacts, "migrations": f.MigrationFacts,
 }  # fmt: skip
 
 
@@ -185,6 +192,7 @@ def _facts(declaration: Declaration, as_of: datetime, present: Present, answers:
     for name, kind in _PLAIN.items():
         if name != "migrations":
             yield from (kind(**_tuples(row)) for row in answers[name])
+    yield from (f.GateFacts(**row) for row in answers["gates"])
     yield from (f.IndexFacts(**row) for row in answers["indexes"])
     yield from (f.BreakerFacts(**row) for row in answers["breakers"])
     yield from (f.FailureFacts(**row) for row in answers["failures"])
@@ -195,6 +203,7 @@ def _facts(declaration: Declaration, as_of: datetime, present: Present, answers:
     yield from (f.BucketFacts(**row) for row in answers.get("buckets", []))
     declared = (*declaration.tables, *declaration.matviews)
     yield from (f.CronFacts(declared=declared, **row) for row in answers.get("cron_jobs", []))
+    yield from (f.HiddenFacts(name) for name in (CRON,) if name in present and not present[name]["is_readable"])
     quarantined = sum(row["rows"] for row in answers["quarantine"])
     yield from (f.GrowthFacts(r["quarantined"], r["taken_at"], quarantined) for r in answers["growth"])
     yield from _shown(declaration, present, answers)
@@ -218,9 +227,10 @@ def _table_facts(declaration: Declaration, as_of: datetime, answers: Mapping[str
             ahead=policy.partitioning.ahead,
             has_default=any(row["is_default"] for row in children),
             default_rows=sum(row["rows"] for row in answers.get(f"default {name}", [])),
-            pending_detach=tuple(row["partition"] for row in children if row["is_pending_detach"]),
+            pending_detach=tuple(r["partition"] for r in children if r["is_pending_detach"] and not r["is_being_detached"]),
             due=sum(1 for upper in uppers if keep is not None and upper <= as_of - keep),
             waiting=rows[0]["waiting"] if rows else 0,
+            has_retention=policy.retention is not None,
             partitions=tuple(f.PartitionFigures(r["lower"], r["upper"], r["rows"], r["bytes"]) for r in attached),
         )
 

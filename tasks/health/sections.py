@@ -88,6 +88,10 @@ def _maintenance(summary: HealthSummary) -> Section:
             ("Migrations", ("migration", "phase", "keys queued", "units open"), moves),
             ("Quarantine", ("source", "reason", "rows"), quarantine),
         ),
+        note="".join(
+            f"This role may not read {h.relation} whole, so nothing is known of what it holds."
+            for h in of_kind(summary, f.HiddenFacts)
+        ),
         plots=("runway", "quarantined"),
     )
 

@@ -6,6 +6,7 @@ Keep out: plain tables without row-level security (Supabase's lint 0013 finds th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from tasks.health.facts import DefinerFacts, ExposedFacts, Facts, Finding, Level, PolicyFacts
@@ -24,12 +25,18 @@ def judge(fact: Facts) -> Iterator[Finding]:
             text = (
                 f"runs with the rights of {fact.owner} and the caller's search_path: a caller's own function may take its names"
             )
-            remedy = f"alter routine {fact.function} set search_path = '';"
-            yield Finding("warning", "definer-search-path", "security", fact.function, text, remedy)
+            yield Finding("warning", "definer-search-path", "security", fact.function, text, _fix_path(fact.function))
         case PolicyFacts():
             yield from _policy(fact)
         case _:
             pass
+
+
+def _fix_path(function: str) -> str:
+    """Return a path that its unqualified names survive: pg_catalog comes first unsaid, pg_temp last where it is said."""
+    schema = re.match(r'("[^"]*")+|[^".]+', function)
+    path = f"{schema[0] if schema else 'pg_catalog'}, pg_temp"
+    return f"alter routine {function} set search_path = {path}; -- Add schemas it needs; '' is stricter once it qualifies every name."
 
 
 def _parent(fact: ExposedFacts) -> Iterator[Finding]:
@@ -91,6 +98,9 @@ def _reached(fact: ExposedFacts) -> tuple[str, ...]:
 
 
 def _view(fact: ExposedFacts) -> Iterator[Finding]:
+    if fact.is_compatibility_view:
+        yield _compatibility_view(fact)
+        return
     reached = _reached(fact)
     if not reached and (fact.kind == "view" or not fact.roles):
         return
@@ -99,12 +109,35 @@ def _view(fact: ExposedFacts) -> Iterator[Finding]:
     remedy = f"revoke all on {fact.relation} from {', '.join(roles)};"
     if fact.kind == "matview":
         text = f"is a materialized view, which row-level security cannot guard, and {' and '.join(roles)} may read it"
-    elif fact.is_compatibility_view:
-        text = f"stands for a legacy table, but its grants are not that table's; {' and '.join(roles)} may use it"
     else:
         text = f"reads with its owner's rights around row-level security, and {' and '.join(roles)} may use it"
         remedy = f"alter view {fact.relation} set (security_invoker = true);"
     yield Finding(level, f"exposed-{fact.kind}", "security", fact.relation, text, remedy)
+
+
+def _compatibility_view(fact: ExposedFacts) -> Finding:
+    """Judge a view by its legacy table's grants; where nobody knows what those were, no statement is safe to copy."""
+    text = "stands for a legacy table whose grants are not known: neither the table nor a note of its retirement is there"
+    remedy = "Compare its grants with what its application needs, and revoke the others."
+    if fact.rights:
+        differences = [f"{right[1:]} is {'too much' if right.startswith('+') else 'missing'}" for right in fact.rights]
+        text = f"stands for a legacy table, but its grants are not that table's: {', '.join(differences)}"
+        remedy = _match_grants(fact)
+    return Finding("warning", "exposed-view", "security", fact.relation, text, remedy)
+
+
+def _match_grants(fact: ExposedFacts) -> str:
+    """Return one statement for each role and direction; it takes and gives nothing but the difference."""
+    rights: dict[tuple[bool, str], list[str]] = {}
+    for right in fact.rights:
+        role, _, privilege = right[1:].rpartition(" ")
+        rights.setdefault((right.startswith("+"), role), []).append(privilege.lower())
+    return " ".join(
+        f"revoke {', '.join(names)} on {fact.relation} from {role};"
+        if is_extra
+        else f"grant {', '.join(names)} on {fact.relation} to {role};"
+        for (is_extra, role), names in rights.items()
+    )
 
 
 def _policy(fact: PolicyFacts) -> Iterator[Finding]:

@@ -122,9 +122,15 @@ def _span(seconds: float) -> str:
 def _slot(fact: SlotFacts, limits: Limits) -> Iterator[Finding]:
     kept = fact.wal_bytes or 0
     drop = f"select pg_drop_replication_slot('{fact.slot}');"
-    if fact.wal_status in ("lost", "unreserved"):
-        text = f"its WAL is {fact.wal_status}: whoever reads from it must start anew, or soon must"
-        yield Finding("critical", "lost-slot", "connections", fact.slot, text, drop)
+    if fact.wal_status == "lost":
+        text = "its WAL is lost: whoever reads from it must start anew"
+        remedy = "Stop its reader, which has to start anew with another slot; then drop it." if fact.is_active else drop
+        yield Finding("critical", "lost-slot", "connections", fact.slot, text, remedy)
+    elif fact.wal_status == "unreserved":
+        text = "its WAL is unreserved: the next checkpoint may take it, and whoever reads from it must then start anew"
+        reader = "Let its reader catch up" if fact.is_active else "Start its reader and let it catch up"
+        remedy = f"{reader}, with a higher max_slot_wal_keep_size until it has; the slot recovers then."
+        yield Finding("critical", "lost-slot", "connections", fact.slot, text, remedy)
     elif not fact.is_active:
         level: Level = "critical" if kept >= limits.slot_wal_bytes else "warning"
         text = f"nobody reads from it and {kept / 2**20:,.0f} MB of WAL are kept for it: the disk fills"

@@ -95,7 +95,7 @@ def _carry_out(relation: Relation, as_of: datetime, why: str, *, is_concurrent: 
         else:
             run(conn, "upkeep/refresh_plain", matview=relation)
         run(conn, "upkeep/analyze_matview", matview=relation)
-        cost = fetch_one(conn, "upkeep/matview_size", matview=relation, name=str(relation))
+        cost = fetch_one(conn, "upkeep/matview_size", matview=relation, schema=relation.schema, name=relation.name)
         done = Refreshed(str(relation), why, is_concurrent, time.monotonic() - started, **cost)
         _record(conn, done, as_of)
         return done

@@ -90,6 +90,19 @@ def test_readers_go_on_while_a_filled_view_is_refreshed(app: psycopg.Connection)
     refreshing.join()
 
 
+def test_a_view_whose_name_needs_quotes_is_refreshed(app: psycopg.Connection) -> None:
+    app.execute('create materialized view app."Mv Stats" as select at from app.sales with no data')
+    app.execute('create unique index on app."Mv Stats" (at)')
+    declared = Declaration.model_validate({"matviews": {"app.Mv Stats": VIEW}})
+
+    first, second = (refresh("app.Mv Stats", declared, AS_OF, force=True) for _ in range(2))
+
+    assert [(r.rows_after, r.size_bytes > 0, r.is_concurrent) for r in (first, second)] == [
+        (100, True, False),
+        (100, True, True),
+    ]
+
+
 def test_a_second_refresh_of_the_same_view_does_not_wait_for_long(app: psycopg.Connection) -> None:
     refresh_all()
     with psycopg.connect(app.info.dsn, password=app.info.password) as other:

@@ -118,6 +118,14 @@ def test_a_slot_is_judged_by_its_reader_and_by_what_is_kept_for_it(slot: SlotFac
     assert [(f.level, f.rule) for f in find([slot], NOW)] == found
 
 
+@pytest.mark.parametrize(
+    ("status", "is_active", "is_dropped"),
+    [("lost", False, True), ("lost", True, False), ("unreserved", False, False), ("unreserved", True, False)],
+)
+def test_only_a_lost_slot_that_nobody_reads_is_dropped(status: str, *, is_active: bool, is_dropped: bool) -> None:
+    assert ("pg_drop_replication_slot('s')" in only(SlotFacts("s", is_active, status, 0)).remedy) == is_dropped
+
+
 def test_connections_are_critical_only_when_hardly_one_is_left() -> None:
     assert [find([server(n)], NOW) for n in (0, 79)] == [[], []]
     assert [only(server(n)).level for n in (80, 94, 95, 100)] == ["warning", "warning", "critical", "critical"]
