@@ -1,6 +1,6 @@
 -- What is known of one coarsening: whether anything changed in its members since they are watched, whether its copy is still
 -- there and frozen (so that a snapshot older than the copy sees its rows too) and has every index that the parent has now, and
--- which members still are the tables recorded.
+-- which members still are the tables recorded, and whether all of them are partitions of the parent still.
 -- params: id, parent_oid
 select
     exists (select from maintenance.coarsening_change as h where h.coarsening_id = c.id) as is_changed,
@@ -18,6 +18,13 @@ select
                     and maintenance.index_definition(o.indexrelid) = maintenance.index_definition(i.indexrelid)
             )
     ) as is_indexed,
+    not exists (
+        select
+        from unnest(c.member_oids) as m (oid)
+        left join pg_catalog.pg_inherits as h
+            on m.oid = h.inhrelid and h.inhparent = %(parent_oid)s and not h.inhdetachpending
+        where h.inhrelid is null
+    ) as is_attached,
     array(
         select m.name
         from unnest(c.members, c.member_oids) with ordinality as m (name, oid, place)

@@ -9,7 +9,8 @@ for the whole of it; here that lock is held for the exchange of names alone.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -29,6 +30,7 @@ from tasks.partitions.catalog import each_planned, or_raise, read_parent
 from tasks.partitions.coarsen_plan import Coarsening, CoarseningPlan, Merge, plan_coarsening
 from tasks.partitions.figures import list_columns, read_figures
 from tasks.partitions.partition import Parent
+from tasks.partitions.plan import Create, NameTaken, require_free_names
 from tasks.partitions.retention_facts import Listed, list_all
 
 FLOW = "coarsen_partitions"
@@ -61,9 +63,22 @@ class MembersGone(Permanent):
     what: str
 
 
+@dataclass(eq=False)
+class MembersWritten(Permanent):
+    """{members} of {table} are not dropped: a row of theirs was changed after {partition} had taken their place, and it lacks that
+    change. In one transaction lock them, carry over to {table} what differs (select * from each of them except select * from
+    {partition} shows what was added) and delete from maintenance.coarsening_change where coarsening_id = {id}; the next run drops
+    them."""
+
+    members: str
+    table: str
+    partition: str
+    id: int
+
+
 @dataclass(frozen=True)
 class CoarseningResult:
-    """What a run did to one table, or would do. `given_up` were written to meanwhile, `waiting` are copied and wait for a
+    """What a run did to one table, or would do. `given_up` were changed meanwhile, `waiting` are copied and wait for a
     snapshot that is older than their copy; both are taken up again by a later run."""
 
     table: str
@@ -106,6 +121,7 @@ class _Changed(Exception):
 
 
 WRITTEN, INCOMPLETE = "a row was changed meanwhile", "the table has got another index or CHECK meanwhile"
+DETACHED = "a partition was detached meanwhile"
 
 
 def coarsen(
@@ -121,7 +137,8 @@ def coarsen(
 
     Locks: SHARE ROW EXCLUSIVE on each member for a moment (its writers are waited for), then ACCESS EXCLUSIVE on the parent
     and the members for the exchange, each under a small lock_timeout. Deferred while another run holds the table or a
-    migration into it captures. Raises NotDeclared, UnsuitableRelation, CopyDiffers, LockBusy, MembersGone, Unfinished.
+    migration into it captures. Raises NotDeclared, UnsuitableRelation, CopyDiffers, LockBusy, MembersGone, MembersWritten,
+    NameTaken, Unfinished.
     """
     policy = or_raise(_policy(declaration, table, safety))
     cut = declaration.table(table).partitioning
@@ -188,18 +205,27 @@ def _apply(
     if under_way:
         return Deferred(FLOW, str(table), f"migration {under_way[0]['name']} captures changes until its cutover")
     job = _Job(started, table, parent)
-    ends = [_carry_on(job, begun) for begun in _unfinished(table)]
+    ends, errors = list[tuple[str, str, int]](), list[MaintenanceError]()
+    for begun in _unfinished(table):
+        with _kept(errors):
+            ends.append(_carry_on(job, begun))
     with transaction(Kind.READ) as conn:
         observed = or_raise(_observe(conn, {str(table): cut.by})[str(table)])
     plan = _plan(observed, table, policy, as_of)
     on_plan(plan)
-    errors: list[MaintenanceError] = []
     for merge in plan.merges:
-        try:
+        with _kept(errors):
             ends.append(_carry_on(job, _watch(job, merge, observed[0])))
-        except (CopyDiffers, LockBusy) as error:
-            errors.append(error)
     return _result(str(table), ends, len(plan.debt), errors)
+
+
+@contextmanager
+def _kept(errors: list[MaintenanceError]) -> Iterator[None]:
+    """Keep what one merge fails with until the others have been taken up."""
+    try:
+        yield
+    except (CopyDiffers, LockBusy, MembersGone, MembersWritten, NameTaken) as error:
+        errors.append(error)
 
 
 def _result(
@@ -248,6 +274,9 @@ def _watch(job: _Job, merge: Merge, seen: Listed) -> _Begun:
 
     def attempt(conn: Connection) -> int:
         enter_unit(conn, job.started)
+        taken = fetch(conn, "partitions/taken_names", schema=job.table.schema, names=[merge.name])
+        wanted = Create(merge.lower, merge.upper, merge.name, merge.reason)
+        require_free_names(job.table, [wanted], {row["name"] for row in taken})
         facts = {"parent": str(job.table), "lower": merge.lower, "upper": merge.upper, "partition": partition}
         members, oids = list(merge.members), [seen.oids[name] for name in merge.members]
         row = fetch_one(conn, "partitions/record_watched", **facts, members=members, oids=oids, run_id=job.started.id)
@@ -336,6 +365,8 @@ def _swap(job: _Job, begun: _Begun) -> None:
     def attempt(conn: Connection) -> None:
         enter_unit(conn, job.started)
         run(conn, "partitions/lock_parent", parent=job.table)
+        if not _require_members(conn, job, begun)["is_attached"]:
+            raise _Changed(DETACHED)
         for member in begun.members:
             run(conn, "partitions/detach_plainly", parent=job.table, partition=Relation.parse(member))
         facts = _require_members(conn, job, begun)
@@ -350,7 +381,10 @@ def _swap(job: _Job, begun: _Begun) -> None:
 
 
 def _drop_members(job: _Job, begun: _Begun) -> int:
-    """Drop the members, whose rows the attached copy holds; each is the table that was copied, and a partition of nothing."""
+    """Drop the members, whose rows the attached copy holds; each is the table that was copied, and a partition of nothing.
+
+    Raises MembersWritten, and leaves those that still stand, once a row of any was changed after the exchange.
+    """
     dropped = 0
     for member in begun.members:
         dropped += with_lock_retries(member, "drop", lambda conn, name=member: _drop_one(conn, job, begun, name))
@@ -360,13 +394,23 @@ def _drop_members(job: _Job, begun: _Begun) -> int:
 
 
 def _drop_one(conn: Connection, job: _Job, begun: _Begun, member: str) -> int:
+    """Drop one member; whoever waited to write to it by its name has done so once it is locked, and the watch has noted it."""
     enter_unit(conn, job.started)
     relation = Relation.parse(member)
     is_ours = member in _facts(conn, job, begun)["present"]
     if not is_ours or not _is_standalone(conn, relation):
         return 0
+    run(conn, "partitions/lock_partition", partition=relation)
+    facts = _facts(conn, job, begun)
+    if facts["is_changed"]:
+        raise MembersWritten(_span(facts["present"]), str(job.table), begun.partition, begun.id)
     run(conn, "partitions/drop_partition", partition=relation)
     return 1
+
+
+def _span(names: Sequence[str]) -> str:
+    """Say which tables, oldest first: the watch notes that one of them was changed, not which."""
+    return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]} ({len(names)} tables)"
 
 
 def _abandon(job: _Job, begun: _Begun, reason: str) -> None:

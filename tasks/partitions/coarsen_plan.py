@@ -116,7 +116,16 @@ def _why_not(
     held = next((hold for hold in holds if _is_held(hold, bounds, as_of)), None)
     if held:
         return f"a legal hold lies on it: {held.reason}"
-    return "; ".join(f"{m.name}: {reason}" for m in members if (reason := m.obstacle or obstacles.get(m.name, "")))
+    return _reasons({m.name: reason for m in members if (reason := m.obstacle or obstacles.get(m.name, ""))})
+
+
+def _reasons(by_name: Mapping[str, str]) -> str:
+    """Say each reason once, with the first that has it and how many others have."""
+    names: dict[str, list[str]] = {}
+    for name, reason in by_name.items():
+        names.setdefault(reason, []).append(name)
+    others = {reason: f" and {len(them) - 1} more" if len(them) > 1 else "" for reason, them in names.items()}
+    return "; ".join(f"{them[0]}{others[reason]}: {reason}" for reason, them in names.items())
 
 
 def _is_held(hold: Hold, bounds: Bounds, as_of: datetime) -> bool:

@@ -28,7 +28,7 @@ def coarsening_result(result: CoarseningResult) -> str:
     """Return what became one, and what did not and why."""
     lines = [f"- merged: {name}" for name in result.merged]
     lines += [f"- dropped: {counted(result.dropped, 'partition')} whose rows these hold now"] if result.dropped else []
-    lines += [f"- given up: {name}: its range was written to meanwhile; a later run tries again" for name in result.given_up]
+    lines += [f"- given up: {name}: its range was changed meanwhile; a later run tries again" for name in result.given_up]
     lines += [
         f"- waits: {name}: it is copied, and a snapshot is older than the copy; a later run puts it in place"
         for name in result.waiting

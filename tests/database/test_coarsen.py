@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,9 +16,10 @@ from tasks.core.errors import LockBusy, UnsuitableRelation
 from tasks.core.ledger import Deferred, run_exclusively
 from tasks.core.parameters import Safety
 from tasks.partitions import coarsen as room
-from tasks.partitions.coarsen import CoarseningResult, coarsen
+from tasks.partitions.coarsen import CoarseningResult, MembersWritten, coarsen
 from tasks.partitions.coarsen_plan import CoarseningPlan
 from tasks.partitions.coarsening_text import NOTHING, coarsening_plan, coarsening_result
+from tasks.partitions.plan import NameTaken
 
 AS_OF, TABLE = datetime(2025, 3, 10, tzinfo=UTC), "app.readings"
 APPLY = Safety(apply=True)
@@ -188,7 +190,7 @@ def test_a_range_that_is_written_to_meanwhile_is_given_up_and_merged_by_a_later_
     after = app.execute(CONTENT).fetchall()
 
     assert (result.merged, result.given_up) == ((FEBRUARY,), (JANUARY,))
-    assert f"- given up: {JANUARY}: its range was written to meanwhile" in coarsening_result(result)
+    assert f"- given up: {JANUARY}: its range was changed meanwhile" in coarsening_result(result)
     assert len(partitions(app)) == 32
     watched = "select count(*) from pg_trigger where tgname like 'maintenance_coarsening%'"
     assert app.execute(watched.encode()).fetchall() == [(0,)]
@@ -238,8 +240,13 @@ def test_a_snapshot_older_than_the_copy_is_waited_for_and_sees_every_row(
 
         assert (first.merged, first.waiting) == ((), (JANUARY, FEBRUARY))
         assert old.execute("select count(*) from app.readings where at < '2025-03-01Z'").fetchall() == [(59 * 72,)]
-    second = apply()
-    assert (second.merged, second.waiting) == ((JANUARY, FEBRUARY), ())
+        plans: list[CoarseningPlan] = []
+        second = coarsen(TABLE, declare(), AS_OF, APPLY, on_plan=plans.append)
+        assert isinstance(second, CoarseningResult)
+        assert (second.merged, second.waiting, plans[0].merges) == ((), (JANUARY, FEBRUARY), ())
+        assert f"and 30 more: the merge into {JANUARY} is under way" in coarsening_plan(plans[0])
+    third = apply()
+    assert (third.merged, third.waiting) == ((JANUARY, FEBRUARY), ())
     assert tables(app) == 69 - 59 + 2
 
 
@@ -274,6 +281,13 @@ REFERENCE = """
 """
 RULE = "create rule told as on insert to app.readings_p20250117 do also notify told"
 
+OWN_KEY = "alter table app.readings_p20250117 add constraint alone unique (id)"
+OWN_CHECK = "alter table app.readings_p20250117 add constraint alone check (value >= 0)"
+SENSORS = (
+    "create table app.sensors as select distinct sensor from app.readings; alter table app.sensors add primary key (sensor)"
+)
+LINK = "alter table app.readings{} add constraint linked foreign key (sensor) references app.sensors"
+
 
 @pytest.mark.parametrize(
     ("statement", "reason"),
@@ -284,6 +298,10 @@ RULE = "create rule told as on insert to app.readings_p20250117 do also notify t
         ("create view app.day as select * from app.readings_p20250117", "app.readings_p20250117: app.day reads it by its name"),
         (RULE, "app.readings_p20250117: it has a rule of its own, told"),
         (TRIGGER, "app.readings_p20250117: it has a trigger of its own, tell"),
+        ("create index alone on app.readings_p20250117 (value)", "app.readings_p20250117: it has an index of its own, alone"),
+        (OWN_KEY, "app.readings_p20250117: it has an index of its own, alone"),
+        (f"{SENSORS}; {LINK.format('_p20250117')}", "app.readings_p20250117: it has a foreign key of its own, linked"),
+        (OWN_CHECK, "app.readings_p20250117: it has a CHECK of its own, alone"),
     ],
 )
 def test_a_range_that_cannot_be_merged_stays_and_the_plan_says_why(
@@ -308,6 +326,116 @@ def test_what_refers_to_the_whole_table_keeps_every_range(app: psycopg.Connectio
     assert plans[0].merges == ()
     assert all("of app.remarks refers to it" in left.reason for left in plans[0].left)
     assert len(plans[0].left) == 2
+
+
+def test_a_foreign_key_of_the_whole_table_keeps_every_range(app: psycopg.Connection) -> None:
+    app.execute(f"{SENSORS}; {LINK.format('')}".encode())
+    plans: list[CoarseningPlan] = []
+
+    coarsen(TABLE, declare(), AS_OF, APPLY, on_plan=plans.append)
+
+    assert plans[0].merges == ()
+    text = "app.readings_p20250101 and 30 more: its table has a foreign key, linked; attaching the copy would check every row"
+    assert text in coarsening_plan(plans[0])
+
+
+def test_an_index_like_its_tables_and_checks_that_repeat_its_bounds_keep_nothing(app: psycopg.Connection) -> None:
+    app.execute("create index on app.readings_p20250117 (sensor, at desc)")
+    app.execute("alter table app.readings detach partition app.readings_p20250118 concurrently")
+    bounds = "for values from ('2025-01-18Z') to ('2025-01-19Z')"
+    app.execute(f"alter table app.readings attach partition app.readings_p20250118 {bounds}".encode())
+
+    assert apply().merged == (JANUARY, FEBRUARY)
+
+
+LATE = """
+    insert into app.readings_p20250101 (id, at, sensor) overriding system value values (99999, '2025-01-01T12:00Z', 'late')
+"""
+CARRY_OVER = """
+    insert into app.readings overriding system value
+    select * from app.readings_p20250101 except select * from app.readings_p202501
+"""
+
+
+def test_what_was_written_to_a_member_after_the_exchange_is_not_dropped(
+    app: psycopg.Connection, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = room._drop_members
+    with psycopg.connect(dsn) as writer:
+        timer = threading.Timer(0.1, writer.commit)
+
+        def meddle(*arguments: Any) -> int:
+            if arguments[1].partition == JANUARY:
+                writer.execute(LATE)
+                timer.start()
+            return real(*arguments)
+
+        monkeypatch.setattr(room, "_drop_members", meddle)
+        with pytest.raises(MembersWritten, match=r"app\.readings_p20250101 to app\.readings_p20250131 \(31 tables\)") as raised:
+            apply()
+        timer.join()
+    monkeypatch.undo()
+    monkeypatch.setenv("DATABASE_URL", dsn)
+
+    assert app.execute("select sensor from app.readings_p20250101 where id = 99999").fetchall() == [("late",)]
+    assert tables(app) == 69 - 28 + 2, "every other range was merged"
+    with pytest.raises(MembersWritten):
+        apply()
+    app.execute(CARRY_OVER)
+    app.execute(re.findall(r"delete from .*? = \d+", str(raised.value))[0].encode())
+    assert (apply().dropped, tables(app)) == (31, 69 - 59 + 2)
+    assert app.execute("select count(*) from app.readings where sensor = 'late'").fetchall() == [(1,)]
+
+
+def test_a_merge_of_which_a_partition_was_detached_is_given_up(
+    app: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = room._swap
+
+    def meddle(*arguments: Any) -> None:
+        if arguments[1].partition == JANUARY:
+            app.execute("alter table app.readings detach partition app.readings_p20250105")
+        real(*arguments)
+
+    monkeypatch.setattr(room, "_swap", meddle)
+    result = apply()
+
+    assert (result.merged, result.given_up) == ((FEBRUARY,), (JANUARY,))
+    reason = "select reason from maintenance.coarsening where state = 'abandoned'"
+    assert app.execute(reason.encode()).fetchall() == [("a partition was detached meanwhile",)]
+    assert app.execute("select count(*) from app.readings_p20250105").fetchall() == [(72,)]
+    watched = "select count(*) from pg_trigger where tgname like 'maintenance_coarsening%'"
+    assert app.execute(watched.encode()).fetchall() == [(0,)]
+
+
+class Stopped(Exception):
+    """The run ends here, as a killed one would."""
+
+
+def stop(*_: Any) -> None:
+    raise Stopped
+
+
+ABANDON = "update maintenance.coarsening set state = 'abandoned' where state <> 'done'"
+
+
+def test_a_merge_that_was_abandoned_by_hand_is_begun_again(app: psycopg.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(room, "_build", stop)
+        with pytest.raises(Stopped):
+            apply()
+    app.execute(ABANDON)
+
+    assert apply().merged == (JANUARY, FEBRUARY)
+
+
+def test_a_table_that_has_the_longer_partitions_name_is_named(app: psycopg.Connection) -> None:
+    app.execute(f"create table {JANUARY} ()".encode())
+
+    with pytest.raises(NameTaken, match=f"{JANUARY} exists already"):
+        apply()
+
+    assert app.execute("select partition, state from maintenance.coarsening").fetchall() == [(FEBRUARY, "done")]
 
 
 def test_a_reader_that_stays_is_named_and_nothing_is_lost(
