@@ -22,15 +22,16 @@ from tasks.core.names import Relation
 from tasks.core.sqlfiles import fetch, fetch_one, run
 from tasks.gates.evidence import read_state
 from tasks.gates.gate import pass_gate
-from tasks.gates.store import require_verdict
-from tasks.gates.verdict import GateBlocked, VerdictMissing, VerdictStale
+from tasks.gates.store import newest_verdict, require_verdict
+from tasks.gates.verdict import GateBlocked, VerdictMissing, VerdictStale, blocked
 from tasks.migration.approval import State, close, require_approval
 from tasks.migration.backfill import attached_bounds, drain
 from tasks.migration.backup import ARCHIVE, try_backups
-from tasks.migration.capture import remove_capture, require_generation
+from tasks.migration.capture import queue_length, remove_capture, require_generation
 from tasks.migration.drain import drain_batch
 from tasks.migration.registry import Registered, Source, read_registered
 from tasks.migration.reverse import carry_forward, install_reverse_capture, read_rows, select, target_parts
+from tasks.migration.sources import combined_version, read_mapping
 from tasks.migration.views import (
     Legacy,
     create_view,
@@ -45,6 +46,8 @@ from tasks.migration.views import (
 from tasks.partitions.bounds import Bounds
 
 FLOW, STEP = "cut_over", "cutover"
+#: The gate that judges a comparison of every row.
+COMPARISON = "integrity"
 #: All legacy tables must be had within this time, or the attempt is given up and whoever waited goes on.
 LOCK_MS = 300
 #: A writer's transaction may be open for seconds, so attempts go on for this long.
@@ -55,6 +58,8 @@ MOST_ROUNDS = 10
 #: Just before the locks, inside the transaction, until so few come in between two rounds.
 VERY_FEW_KEYS = 20
 OPEN_ROUNDS = 5
+#: Captured changes that may be left to apply while nobody reads or writes: about a second.
+MOST_LEFT = 10_000
 
 #: A captured key and the event time that it had as text, None where it was inserted.
 Captured = tuple[str, str | None]
@@ -78,6 +83,16 @@ class CutoverBlocked(Permanent):
 
     migration: str
     reasons: str
+
+
+@dataclass(eq=False)
+class CutoverBehind(Retryable):
+    """{migration} cannot be cut over now: {waiting} captured changes wait to be applied, and all readers and writers of the legacy
+    tables would stand still for as long as that takes. Run cut_over again once a bulk load is over; where the changes are of times
+    without a partition, create_partitions and backfill first. Nothing was changed."""
+
+    migration: str
+    waiting: int
 
 
 @dataclass(eq=False)
@@ -155,7 +170,7 @@ def cut_over(
     Needs a valid approval and the verdict of the gate `cutover`, which is asked where it is missing or stale. Locks:
     SHARE UPDATE EXCLUSIVE on the legacy tables while the views are made, then ACCESS EXCLUSIVE on all of them for
     milliseconds, each attempt at most 300 ms; SHARE ROW EXCLUSIVE on the target. Raises NotReady, CutoverBlocked,
-    ApprovalMissing, ApprovalRefused, GateBlocked, CaptureChanged, DrainDiffers, SourceChanged, LockBusy (M3, M4, N7).
+    ApprovalMissing, ApprovalRefused, GateBlocked, CaptureChanged, CutoverBehind, DrainDiffers, SourceChanged, LockBusy (M3, M4, N7).
     """
     policy = declaration.migration(name)
 
@@ -183,6 +198,7 @@ def read_migration(name: str) -> Registered:
 
 def _carry_out(job: _Cutover) -> CutoverResult:
     require_unobstructed(job.migration, job.policy)
+    _require_proven_mapping(job.migration, job.policy)
     if not job.is_rehearsal:
         _require_consent(job)
     lacks, restored = _rehearse(job) if job.is_rehearsal else ((), ())
@@ -237,13 +253,30 @@ def require_unobstructed(migration: Registered, policy: Migration) -> None:
             create_view(conn, migration, source, policy.sources[str(source.relation)], legacy[source.id])
 
 
+def _require_proven_mapping(migration: Registered, policy: Migration) -> None:
+    """The views are made from files; what was compared and approved is what the ledger has of them."""
+    sides = {source.id: {"source": source.relation, "target": migration.target.relation} for source in migration.sources}
+    with transaction(Kind.READ) as conn:
+        mappings = [
+            read_mapping(conn, migration.name, policy.sources[str(s.relation)].mapping, **sides[s.id], code=s.code, zone=s.zone)
+            for s in migration.sources
+        ]
+    if combined_version(mappings) != migration.mapping_version:
+        remedy = f"Run migrate {migration.name}, which compares and asks anew."
+        raise NotReady(migration.name, "files of its mapping have changed since every row was compared", remedy)
+
+
 def _require_consent(job: _Cutover) -> None:
-    """A standing approval, and a verdict of the gate: asked here where it is missing, stale or was against it."""
+    """A standing approval, and a verdict of the gate: asked here where it is missing or stale, or where it or a comparison of
+    every row since was against it."""
     with transaction(Kind.READ) as conn:
         approved = require_approval(conn, job.name, _state(conn, job), job.policy.sign_offs)
     try:
         with transaction(Kind.READ) as conn:
             require_verdict(conn, job.name, STEP, job.declaration)
+            compared = newest_verdict(conn, job.name, COMPARISON)
+            if compared is not None and not compared.lets_pass:
+                raise blocked(compared)
     except (VerdictMissing, VerdictStale, GateBlocked):
         pass_gate(job.name, STEP, job.declaration, parameters={"approved_quarantine": approved.state.quarantined_rows})
 
@@ -295,7 +328,9 @@ def _attempt(conn: Connection, job: _Cutover, attached: Sequence[Bounds]) -> Non
     legacy = _prepare(conn, job)
     with _planned_once(conn):
         applied = _drain_while_open(conn, job, attached)
+        _require_few(conn, job)
         _lock(conn, job)
+        _require_few(conn, job)
         _apply_rest(conn, job, attached, applied)
     _swap(conn, job, legacy)
     if job.is_rehearsal:
@@ -375,6 +410,13 @@ def _drain_while_open(conn: Connection, job: _Cutover, attached: Sequence[Bounds
             break
     _differing(conn, job.migration, applied)
     return applied
+
+
+def _require_few(conn: Connection, job: _Cutover) -> None:
+    """Refuse to apply much while everybody waits: asked again with the locks, which a bulk load may have held until then."""
+    waiting = queue_length(conn, job.name)
+    if waiting > MOST_LEFT:
+        raise CutoverBehind(job.name, waiting)
 
 
 def _apply_rest(conn: Connection, job: _Cutover, attached: Sequence[Bounds], applied: _Applied) -> None:

@@ -270,6 +270,7 @@ def _stop_capture(job: Removing) -> None:
     with unit(job.started, kind=Kind.DDL) as conn:
         run(conn, "migration/close_capture", migration=job.migration.name)
         run(conn, "migration/rollback_record", migration=job.migration.name)
+        close(conn, job.migration.name, "it was rolled back")
 
 
 def _release(job: Removing, source: Source) -> None:

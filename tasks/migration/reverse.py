@@ -266,7 +266,7 @@ class _Batch:
         try:
             with self.conn.transaction():
                 return self._upsert_together(source, {**self.of(source), **_lists(places, keys)})
-        except (psycopg.IntegrityError, psycopg.DataError) as error:
+        except (psycopg.IntegrityError, psycopg.DataError, psycopg.errors.ProgramLimitExceeded) as error:
             if len(places) == 1:
                 _run(self.conn, "migration/carry_delete", {**self.of(source), **_lists(places)})
                 return self._refuse(places, f"{source.relation} refuses it: {error.diag.message_primary}")

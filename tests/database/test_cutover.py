@@ -18,11 +18,12 @@ from tasks.core.connect import Kind, runtime, transaction
 from tasks.core.errors import LockBusy
 from tasks.core.ledger import Deferred, run_exclusively
 from tasks.core.sqlfiles import ROOT, fetch, fetch_one
+from tasks.gates.gate import pass_gate
 from tasks.migration import cutover
 from tasks.migration.approval import ApprovalMissing, close
 from tasks.migration.capture import CaptureChanged
 from tasks.migration.course import prove
-from tasks.migration.cutover import CutoverBlocked, CutoverResult, DrainDiffers, NotReady, cut_over
+from tasks.migration.cutover import CutoverBehind, CutoverBlocked, CutoverResult, DrainDiffers, NotReady, cut_over
 from tasks.migration.render import describe_cutover
 from tasks.migration.views import ViewDiffers
 from tests.catalog import describe
@@ -242,6 +243,68 @@ def test_what_is_written_until_the_locks_arrives(ready: psycopg.Connection[Any],
     assert ready.execute("select failure_reason from monitoring.dlq_table where id = 5").fetchall() == [("late",)]
     assert ready.execute("select count(*) from monitoring.validation_metrics where id = 5").fetchall() == [(0,)]
     assert ready.execute("select count(*) from unified.event_metric_events where event_type = 'late'").fetchall() == [(1,)]
+
+
+FIVE = "insert into monitoring.events (type, data, timestamp, created_at) select 'bulk', '{}', now(), now() from generate_series(1, 5)"
+
+
+def test_much_that_waits_is_not_applied_while_everybody_stands_still(
+    ready: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the locks, and with them: a bulk load that held them until then has just committed."""
+    lock = cutover._lock
+    monkeypatch.setattr(cutover, "MOST_LEFT", 4)
+    with psycopg.connect(ready.info.dsn, password=ready.info.password) as late:
+        late.execute(FIVE)
+
+        def lock_after_the_load(conn: psycopg.Connection[Any], job: Any) -> None:
+            late.commit()
+            lock(conn, job)
+
+        monkeypatch.setattr(cutover, "_lock", lock_after_the_load)
+        with pytest.raises(CutoverBehind, match="5 captured changes wait"):
+            cut_over(NAME, declaration())
+    assert phase(ready) == "capturing"
+
+    monkeypatch.setattr(cutover, "_drain_down", lambda _: None)
+    monkeypatch.setattr(cutover, "_drain_while_open", lambda *_: {})
+    monkeypatch.setattr(cutover, "_lock", lambda *_: pytest.fail("it has locked"))
+    with pytest.raises(CutoverBehind, match="5 captured changes wait"):
+        cut_over(NAME, declaration())
+
+
+def test_a_comparison_that_failed_after_the_gate_has_passed_lets_it_be_asked_again(
+    ready: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_over(NAME, declaration(), rehearse=True)
+    pass_gate(NAME, "cutover", declaration(), parameters={"approved_quarantine": 10**6})
+    ready.execute("""
+        insert into maintenance.verdict
+            (subject, step, status, evidence_hash, fingerprint, mapping_version, generation, reasons, valid_until)
+        select subject, 'integrity', 'BLOCKED', evidence_hash, fingerprint, mapping_version, generation, '["two rows differ"]', valid_until
+        from maintenance.verdict where step = 'cutover'
+    """)
+    asked: list[str] = []
+    monkeypatch.setattr(cutover, "pass_gate", lambda name, step, *_, **__: asked.append(f"{step} of {name}"))
+
+    cut_over(NAME, declaration())
+
+    assert asked == [f"cutover of {NAME}"]
+
+
+def test_a_view_whose_file_has_changed_since_the_proof_is_not_put_there(
+    ready: psycopg.Connection[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(ROOT / "legacy", tmp_path / "sql" / "legacy")
+    view = tmp_path / "sql" / "legacy" / "events" / "view.sql"
+    view.write_text(f"{view.read_text(encoding='utf-8')}and u.event_type <> 'hidden'\n", encoding="utf-8")
+    shutil.copy(ROOT.parent / "maintenance.yaml", tmp_path)
+    monkeypatch.setenv("MAINTENANCE_FILE", str(tmp_path / "maintenance.yaml"))
+
+    with pytest.raises(NotReady, match="files of its mapping have changed since every row was compared"):
+        cut_over(NAME, declaration())
+
+    assert phase(ready) == "capturing"
 
 
 def test_a_row_that_the_last_drain_left_unequal_ends_the_cutover(

@@ -197,6 +197,15 @@ def test_from_every_phase_it_leaves_nothing_and_a_second_run_has_nothing_to_do(c
     assert describe(conn) == before
 
 
+def test_a_yes_from_before_the_way_back_is_none_after_it_also_where_it_is_not_finished(conn: Conn) -> None:
+    open_requests = "select count(*) from maintenance.approval_request where closed_at is null"
+    assert one(conn, open_requests) == 1
+
+    assert removed(go(at_most=1)).left
+
+    assert one(conn, open_requests) == 0
+
+
 def test_what_no_legacy_table_holds_stays_in_its_partition(conn: Conn) -> None:
     """One row in a partition of the runway, one in a partition that the backfill built."""
     cut_over(NAME, declaration())

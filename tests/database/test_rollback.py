@@ -324,6 +324,20 @@ def test_a_row_that_breaks_a_legacy_check_is_refused_alone(conn: Conn) -> None:
     assert one(conn, "select count(*) from monitoring.monitoring_events where event_type = 'many'") == 99
 
 
+def test_a_row_that_is_too_long_for_a_legacy_index_is_refused_alone(conn: Conn) -> None:
+    conn.execute("create index on monitoring.monitoring_events_legacy ((data ->> 'long'))")
+    conn.execute(
+        "insert into unified.event_metric_events (event_type, event_category, source_system, event_data) select 'many', 'monitoring',"
+        " 's', jsonb_build_object('long', (select string_agg(md5(random()::text), '') from generate_series(1, n)))"
+        " from unnest(array[1, 1000]) as n"
+    )
+
+    result = back()
+
+    assert ["refuses it: index row" in row.reason for row in result.refused] == [True]
+    assert one(conn, "select count(*) from monitoring.monitoring_events where event_type = 'many'") == 1
+
+
 def test_of_two_rows_with_one_id_the_first_carried_keeps_its_key_while_it_lives(conn: Conn) -> None:
     """Under the new name an id may repeat with another time; a legacy table's key may not."""
     first = "insert into monitoring.monitoring_events (event_type, timestamp, source, data) values ('first', now(), 'x', '{}') returning id"
