@@ -126,9 +126,10 @@ def own_output(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def forget_failures(own_output: Path) -> None:
-    """Let no test meet a breaker that another one has opened, or a failure that another one has left."""
+    """Let no test meet a breaker that another one has opened, or a failure or an archive that another one has left."""
     breakers._breakers.clear()
-    shutil.rmtree(own_output / "failures", ignore_errors=True)
+    for left in ("failures", "archive"):
+        shutil.rmtree(own_output / left, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

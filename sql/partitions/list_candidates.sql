@@ -74,6 +74,14 @@ select
             then 'it is partitioned itself or a foreign table; remove it by hand'
         when strpos(p.schema || p.name, '.') > 0
             then 'its name has a dot, which stands between schema and name in the records; rename it'
+        -- Detached, it could be neither archived nor dropped nor attached again.
+        when not pg_catalog.pg_has_role(w.relowner, 'usage')
+            then format(
+                'it belongs to %%s; give it to the owner of its table with: alter table %%s owner to %%s',
+                w.relowner::regrole,
+                w.oid::regclass,
+                (select g.relowner::regrole from pg_catalog.pg_class as g where g.oid = a.oid)
+            )
         when p.relation_oid is not null then coalesce(q.reason, '')
         when c.oid is null then 'its table is gone'
         when n.nspname || '.' || c.relname <> r.partition
@@ -88,6 +96,11 @@ full join (
     where o.parent = any(%(parents)s::text[]) and o.state not in ('dropped', 'returned')
 ) as r on p.relation_oid = r.partition_oid and p.parent = r.parent
 left join first_needed as q on p.relation_oid = q.oid
+left join asked as a on coalesce(p.parent, r.parent) = a.parent
+left join lateral (
+    select g.oid, g.relowner from pg_catalog.pg_class as g where g.oid = coalesce(p.relation_oid, r.partition_oid)
+    offset 0
+) as w on true
 left join pg_catalog.pg_class as c on r.partition_oid = c.oid
 left join pg_catalog.pg_namespace as n on c.relnamespace = n.oid
 left join pg_catalog.pg_inherits as i on c.oid = i.inhrelid

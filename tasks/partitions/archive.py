@@ -147,7 +147,7 @@ def _begin(started: Run, one: ArchiveUnit) -> Job | Archived:
         if record["state"] == "archived":
             return _archived(one, record["manifest"], record["archive"])
         job = _read_job(conn, one, record)
-        run(conn, "partitions/record_archiving", id=one.retirement_id, run_id=started.id, archive=job.archive)
+        run(conn, "partitions/record_archiving", id=one.retirement_id, archive=job.archive)
         return job
 
 

@@ -24,10 +24,10 @@ from tasks.core.connect import Connection, Kind, bounded
 from tasks.core.errors import Permanent, Retryable
 from tasks.core.names import Relation
 from tasks.core.settings import database_url
-from tasks.core.sqlfiles import compose
+from tasks.core.sqlfiles import compose, fetch_one
 from tasks.partitions.archive_proof import parquet_module
 from tasks.partitions.figures import FORMAT, Column, Figures, joined
-from tasks.partitions.uploads import address_of, archive_directory
+from tasks.partitions.uploads import ArchiveTaken, address_of, archive_directory
 
 
 @dataclass(eq=False)
@@ -47,6 +47,12 @@ class ArchiveFailed(Retryable):
 
     partition: str
     reason: str
+
+
+@dataclass(eq=False)
+class FolderTaken(ArchiveTaken):
+    """{partition} is not archived: {object} is the manifest of {other}. Set MAINTENANCE_ARCHIVE to a folder that this database
+    alone uses, or move that file and those beside it away, and run again; its table stays as it is."""
 
 
 @dataclass(frozen=True)
@@ -203,6 +209,7 @@ def compose_manifest(conn: Connection, job: Job, written: Any, as_of: datetime) 
     content = {
         "format": FORMAT,
         **_facts(job, as_of),
+        "ledger": fetch_one(conn, "partitions/read_ledger")["ledger"],
         "server_version": conn.info.parameter_status("server_version"),
         "server_version_num": conn.info.server_version,
         "table_bytes": job.size_bytes,
@@ -226,7 +233,11 @@ def _named(job: Job, written: Any) -> list[tuple[Path, Any]]:
 
 
 def publish(job: Job, written: Any, manifest: str) -> None:
-    """Give files and manifest their names, durably: the files first, since a manifest speaks of them."""
+    """Give files and manifest their names, durably: the files first, since a manifest speaks of them.
+
+    Raises FolderTaken, before anything is replaced, where another table's archive has these names.
+    """
+    _require_ours(job, json.loads(manifest))
     parquet = parquet_module()
     named = _named(job, written)
     draft = job.temporary.with_suffix(".json.tmp")
@@ -241,3 +252,23 @@ def publish(job: Job, written: Any, manifest: str) -> None:
     draft.replace(job.manifest)
     for folder in (job.path.parent, job.path.parent.parent, job.path.parent.parent.parent):
         parquet.flush(folder)
+
+
+def _require_ours(job: Job, wanted: Mapping[str, Any]) -> None:
+    """Raise FolderTaken where a whole archive of another table stands there: of another database, or of a former table.
+
+    Oids coincide between databases; what tells those apart is their ledgers, which manifests of before do not name.
+    """
+    try:
+        found = json.loads(job.manifest.read_bytes())
+        is_same_ledger = found.get("ledger", wanted["ledger"]) == wanted["ledger"]
+        same = is_same_ledger and all(found[key] == wanted[key] for key in ("table", "partition", "partition_oid"))
+        other = f"{found['partition']}{'' if is_same_ledger else ' of another database'}"
+        other += f" (oid {found['partition_oid']}, {found['rows']} rows)"
+    except FileNotFoundError:
+        return
+    except (ValueError, KeyError, TypeError, AttributeError):
+        same, other = False, "something else"
+    if not same:
+        _remove_drafts(job)
+        raise FolderTaken(str(job.relation), str(job.manifest), other)

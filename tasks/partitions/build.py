@@ -30,13 +30,15 @@ class PartitionMismatch(Permanent):
     differences: str
 
 
-def build_partition(conn: Connection, parent: Parent, name: str, lower: datetime, upper: datetime) -> Relation:
-    """Make the standalone table `name` for [lower, upper) in the parent's schema, and return it.
+def build_partition(
+    conn: Connection, parent: Parent, name: str, lower: datetime, upper: datetime, *, schema: str | None = None
+) -> Relation:
+    """Make the standalone table `name` for [lower, upper) in `schema`, the parent's by default, and return it.
 
     It has the parent's columns, defaults, CHECKs, comments and storage, a CHECK for its bounds, no identity and no index;
     it belongs to the parent's owner and is closed as D8 says. Locks: ACCESS SHARE on the parent.
     """
-    partition = parent.relation.sibling(name)
+    partition = parent.relation.sibling(name) if schema is None else Relation(schema, name)
     run_all(conn, build_statements(parent, partition, lower, upper))
     return partition
 

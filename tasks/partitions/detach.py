@@ -98,7 +98,8 @@ def _plainly(work: Detaching, partition: Relation, oid: int):  # noqa: ANN202 (a
         enter_unit(conn, work.started)
         if not _intend(conn, work, oid):
             return False
-        run(conn, "partitions/detach_plainly", parent=work.parent.relation, partition=partition)
+        with _refusals(conn, work, partition):
+            run(conn, "partitions/detach_plainly", parent=work.parent.relation, partition=partition)
         _read_outcome(conn, work)
         return True
 
@@ -112,17 +113,26 @@ def finalize_detach(conn: Connection, work: Detaching, partition: Relation) -> N
 
 def _act(conn: Connection, work: Detaching, statement: str, partition: Relation) -> None:
     try:
-        with naming_holders(conn, work.parent.relation, f"detach {partition.name} from"):
+        with _refusals(conn, work, partition), naming_holders(conn, work.parent.relation, f"detach {partition.name} from"):
             run(conn, statement, parent=work.parent.relation, partition=partition)
     except LockBusy as error:
         raise DetachPending(str(partition), work.table, f"held by {error.holders}") from error
+    finally:
+        if not conn.broken:
+            record_outcome(work)
+
+
+@contextmanager
+def _refusals(conn: Connection, work: Detaching, partition: Relation) -> Iterator[None]:
+    """Let what the server refuses name the partition; a lost connection and a busy lock stay what they are, for the retries."""
+    try:
+        yield
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+        raise
     except psycopg.Error as error:
         if conn.broken:
             raise
         raise DetachRefused(str(partition), work.table, error.diag.message_primary or str(error)) from error
-    finally:
-        if not conn.broken:
-            record_outcome(work)
 
 
 def record_outcome(work: Detaching) -> None:

@@ -141,13 +141,13 @@ def rebuild_partition(
     run_id: int,
     as_of: datetime,
 ) -> int:
-    """Make the table beside its parent, load and prove it, and record that it waits; returns its rows.
+    """Make the table where it stood, load and prove it, and record that it waits; returns its rows.
 
     In the caller's transaction. Locks: ACCESS SHARE on the parent. Raises RestoreRefused.
     """
     columns = list_parent_columns(conn, parent)
     lacking_columns(partition, parent.relation, columns, archived.types)
-    build_partition(conn, parent, partition.name, archived.lower, archived.upper)
+    build_partition(conn, parent, partition.name, archived.lower, archived.upper, schema=partition.schema)
     computed = frozenset(column.name for column in columns if column.is_generated)
     rows = _load(conn, parent, partition, archived, files=files, computed=computed)
     finish_partition(conn, parent, partition)

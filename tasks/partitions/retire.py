@@ -130,6 +130,7 @@ class _Work:
     #: The plan in force: shown, judged where there is a gate, and covering every removal that follows.
     plan: RetentionPlan | None = None
     text: str = ""
+    #: What this run, or an earlier try of the same flow run, has begun to remove.
     begun: set[str] = field(default_factory=set[str])
     detached: list[str] = field(default_factory=list[str])
     archived: list[Archived] = field(default_factory=list[Archived])
@@ -255,8 +256,10 @@ def _apply(work: _Work) -> RetentionResult | Deferred:
     """Pass over the table until no step is left: one pass detaches, the next archives, and without grace a third drops."""
     with transaction(Kind.READ) as conn:
         under_way = fetch(conn, "partitions/migration_under_way", target=str(work.table))
+        begun = fetch(conn, "partitions/list_begun", run_id=work.started.id, parent=str(work.table))
     if under_way:
         return Deferred(FLOW, str(work.table), f"migration {under_way[0]['name']} captures changes until its cutover")
+    work.begun |= {row["partition"] for row in begun}
     work.carry_back(work.started)
     seen, plan = _look(work)
     require_not_future(str(work.table), work.as_of, seen.now, is_allowed=settings().maintenance_allow_future)

@@ -28,7 +28,7 @@ from tasks.core.parameters import Safety
 from tasks.core.sqlfiles import ROOT
 from tasks.partitions import archive, parquet
 from tasks.partitions.archive import bundle
-from tasks.partitions.archive_file import ArchiveSpace
+from tasks.partitions.archive_file import ArchiveSpace, FolderTaken
 from tasks.partitions.archive_proof import ArchiveMismatch, ArchiveUnavailable, verify_files
 from tasks.partitions.figures import list_columns, read_figures
 from tasks.partitions.retire import RetentionResult, retire
@@ -340,6 +340,93 @@ def test_a_second_table_with_the_same_bounds_gets_a_file_of_its_own(readings: ps
     assert sorted(path.name for path in file_of(-15).parent.iterdir()) == [
         "manifest-1.json", "manifest.json", "part-0.parquet", "part-1.parquet",
     ]  # fmt: skip
+
+
+def content_below(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_archive_of_another_database_in_the_same_folder_is_never_overwritten(
+    readings: psycopg.Connection, make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply(at_most=1)
+    theirs = content_below(archive_directory())
+    monkeypatch.setenv("DATABASE_URL", other := make_database(sets=()))
+    make_table(other)
+
+    with pytest.raises(
+        FolderTaken, match=rf"manifest of {name_of(-15)} \(oid \d+, 40 rows\). Set MAINTENANCE_ARCHIVE to a folder"
+    ):
+        apply(at_most=1)
+
+    assert content_below(archive_directory()) == theirs
+    with psycopg.connect(other, autocommit=True) as conn:
+        assert states(conn) == {name_of(-15): "archiving"}
+        assert conn.execute(f"select count(*) from {name_of(-15)}").fetchone() == (3,)
+    monkeypatch.setenv("MAINTENANCE_ARCHIVE", str(archive_directory().with_name("own")))
+    assert name_of(-15) in apply(at_most=1).archived
+
+
+def archive_again(conn: psycopg.Connection) -> None:
+    """Have the oldest archived partition written once more, as its lost archive's remedy says."""
+    conn.execute("update maintenance.retirement set state = 'detached' where partition = %s", (name_of(-15),))
+    conn.execute(f"update {name_of(-15)} set value = 99")
+    apply(at_most=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "other"),
+    [
+        ({"ledger": "2020-01-01T00:00:00.000000Z"}, f"{name_of(-15)} of another database"),
+        ({"partition_oid": 1}, f"{name_of(-15)} \\(oid 1, 40 rows\\)"),
+        ({"partition": "app.former"}, "app.former"),
+        (None, "something else"),
+    ],
+    ids=["another ledger, the same oid", "another table", "another name", "no manifest"],
+)
+def test_a_manifest_that_is_not_this_tables_is_left(
+    readings: psycopg.Connection, change: dict[str, Any] | None, other: str
+) -> None:
+    apply(at_most=1)
+    text = "[]" if change is None else json.dumps({**manifest_of(-15), **change})
+    file_of(-15).with_name("manifest.json").write_text(text)
+    before = content_below(file_of(-15).parent)
+
+    with pytest.raises(FolderTaken, match=f"is the manifest of {other}"):
+        archive_again(readings)
+
+    assert content_below(file_of(-15).parent) == before
+
+
+def test_a_tables_own_archive_is_made_anew_also_one_of_before_manifests_named_their_ledger(
+    readings: psycopg.Connection,
+) -> None:
+    apply(at_most=1)
+    first = file_of(-15).read_bytes()
+    archive_again(readings)
+    second = file_of(-15).read_bytes()
+    former = {key: value for key, value in manifest_of(-15).items() if key != "ledger"}
+    file_of(-15).with_name("manifest.json").write_text(json.dumps(former))
+    archive_again(readings)
+    assert first != second
+    assert states(readings)[name_of(-15)] == "archived"
+    assert "ledger" in manifest_of(-15)
+
+
+def test_a_table_that_took_the_bounds_of_one_that_came_back_gets_a_file_of_its_own(readings: psycopg.Connection) -> None:
+    """As where restored partitions are merged: the first archive stays, as long as somebody wants it."""
+    apply(at_most=1)
+    first = content_below(archive_directory())
+    bounds = f"from ('{(AS_OF - 15 * DAY).isoformat()}') to ('{(AS_OF - 14 * DAY).isoformat()}')"
+    readings.execute(f"alter table app.readings attach partition {name_of(-15)} for values {bounds}")
+    readings.execute("update maintenance.retirement set state = 'returned'")
+    readings.execute(f"alter table app.readings detach partition {name_of(-15)}")
+    readings.execute(f"create table app.merged partition of app.readings for values {bounds}")
+
+    assert apply(at_most=1).archived == ("app.merged",)
+
+    assert first.items() <= content_below(archive_directory()).items()
+    assert file_of(-15).with_name("part-1.parquet").is_file()
 
 
 def test_what_a_killed_run_left_half_written_is_removed(readings: psycopg.Connection) -> None:

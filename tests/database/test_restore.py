@@ -248,6 +248,21 @@ def test_a_dropped_partition_is_rebuilt_from_its_archive(dropped: psycopg.Connec
     assert apply(as_of=LATER, at_most=1).detached == names((-13,))
 
 
+def test_one_that_lived_in_another_schema_than_its_table_is_rebuilt_there(dsn: str, conn: psycopg.Connection[Any]) -> None:
+    make_table(dsn)
+    conn.execute("create schema elsewhere")
+    conn.execute(f"alter table {OLDEST} set schema elsewhere")
+    moved = OLDEST.replace("app.", "elsewhere.")
+    assert apply(at_most=1).detached == (moved,)
+    assert apply(as_of=LATER, at_most=1).dropped == (moved,)
+
+    result = bring_back(moved, as_of=LATER)
+
+    assert (result.partition, result.came_from, result.rows) == (moved, "archive", 3)
+    assert moved in attached(conn)
+    assert conn.execute("select to_regclass(%s)", (OLDEST,)).fetchone() == (None,)
+
+
 def test_it_is_closed_owned_and_indexed_as_its_siblings(dropped: psycopg.Connection[Any]) -> None:
     dropped.execute("alter table app.readings enable row level security")
     bring_back(as_of=LATER)

@@ -189,6 +189,41 @@ def test_at_most_takes_the_oldest_and_the_next_run_goes_on(readings: psycopg.Con
     assert apply().detached == names((-13, -12, -11))
 
 
+def test_a_retry_of_the_same_flow_run_takes_no_more_than_at_most(readings: psycopg.Connection) -> None:
+    def lose_connection(*_: Any) -> Any:
+        raise psycopg.OperationalError("the connection is lost")
+
+    apply(at_most=1, flow_run_id="yesterday")
+    with pytest.raises(psycopg.OperationalError):
+        apply(at_most=2, flow_run_id="today", archive_all=lose_connection)
+    assert attached(readings) == list(names(range(-12, 3)))
+
+    again = apply(at_most=2, flow_run_id="today")
+    assert (again.detached, again.archived) == ((), names((-14, -13)))
+    assert apply(at_most=1, flow_run_id="tomorrow").detached == names((-12,))
+
+
+def test_a_retry_drops_no_more_than_at_most_and_what_was_only_archived_takes_no_place(readings: psycopg.Connection) -> None:
+    def lose_connection(*_: Any) -> Any:
+        raise psycopg.OperationalError("the connection is lost")
+
+    def stop(step: str, *_: Any) -> None:
+        if step != "detach":
+            raise psycopg.OperationalError("the connection is lost")
+
+    with pytest.raises(psycopg.OperationalError):
+        apply(at_most=2, flow_run_id="first", archive_all=lose_connection)
+    with pytest.raises(psycopg.OperationalError):
+        apply(at_most=1, flow_run_id="second", on_progress=stop)
+    assert "archived" in states(readings).values()
+    assert apply(at_most=1, flow_run_id="second").detached == ()
+
+    with pytest.raises(psycopg.OperationalError):
+        apply(as_of=LATER, at_most=1, flow_run_id="third", on_progress=stop)
+    assert apply(as_of=LATER, at_most=1, flow_run_id="third").dropped == ()
+    assert list(states(readings).values()).count("dropped") == 1
+
+
 def test_progress_is_told_for_each_step(readings: psycopg.Connection) -> None:
     told: list[tuple[str, int, int | None]] = []
     apply(on_progress=lambda *step: told.append(step))
@@ -327,6 +362,27 @@ def test_a_partition_that_something_needs_by_its_name_stays_with_the_reason(
     assert result.detached == names((-15, -13, -12, -11))
     assert [(debt.partition, debt.reason) for debt in result.debt] == [(name_of(-14), reason)]
     assert states(readings)[name_of(-13)] == "archived"
+
+
+def test_a_partition_of_another_owner_stays_with_the_reason_and_the_remedy_lets_it_go(
+    readings: psycopg.Connection, server: Server
+) -> None:
+    apply(at_most=1)
+    with psycopg.connect(server.superuser_dsn, dbname=readings.info.dbname, autocommit=True) as admin:
+        for day in (-15, -14):
+            admin.execute(f"alter table {name_of(day)} owner to postgres".encode())
+
+        stays = apply(as_of=LATER, at_most=3)
+
+        assert (stays.detached, stays.dropped) == (names((-13, -12, -11)), ())
+        reasons = {debt.partition: debt.reason for debt in stays.debt}
+        for day in (-15, -14):
+            said, _, remedy = reasons[name_of(day)].partition(" with: ")
+            assert said == "it belongs to postgres; give it to the owner of its table"
+            admin.execute(remedy.encode())
+
+    goes = apply(as_of=LATER, at_most=2)
+    assert (goes.detached, goes.dropped) == (names((-14,)), names((-15,)))
 
 
 # Anomalies: nothing is removed.
@@ -622,6 +678,20 @@ def test_a_partition_that_a_foreign_key_needs_is_named_and_stays(readings: psyco
 
     assert name_of(-14) in attached(readings)
     assert pending(readings) == []
+    assert states(readings)[name_of(-13)] == "archived"
+
+
+def test_beside_a_default_partition_one_that_a_foreign_key_needs_is_named_too_and_the_others_go(
+    readings: psycopg.Connection,
+) -> None:
+    readings.execute("create table app.rest partition of app.readings default")
+    readings.execute("create table app.note (id bigint, at timestamptz, foreign key (id, at) references app.readings)")
+    readings.execute(f"insert into app.note select id, at from {name_of(-14)}")
+
+    with pytest.raises(DetachRefused, match=f"{name_of(-14)} could not be detached from {TABLE}.*foreign key"):
+        apply()
+
+    assert name_of(-14) in attached(readings)
     assert states(readings)[name_of(-13)] == "archived"
 
 

@@ -14,7 +14,6 @@ ENVIRONMENT = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     "MAINTENANCE_ALLOW_FUTURE": "1",
-    "MAINTENANCE_ARCHIVE": "build/demo-archive",
 }
 os.environ.update(ENVIRONMENT)
 warnings.simplefilter("ignore")

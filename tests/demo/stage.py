@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -63,10 +64,16 @@ class Stage:
 
 @contextmanager
 def stage(folder: Path = DATA / "demo") -> Iterator[Stage]:
-    """Start PostgreSQL with a fresh database under a watchdog; leaving the block, or dying in it, stops everything."""
+    """Start PostgreSQL with a fresh database under a watchdog; leaving the block, or dying in it, stops everything.
+
+    What an earlier database archived goes: its files have the names that this one's will have.
+    """
     with watchdog(folder) as held:
         for old in folder.glob("writer.*"):
             old.unlink()
+        archive = folder / "archive"
+        shutil.rmtree(archive, ignore_errors=True)
+        os.environ["MAINTENANCE_ARCHIVE"] = str(archive.absolute())
         ready = Stage(held, held.start_postgres(fresh=True), folder)
         _create_database(ready)
         yield ready
