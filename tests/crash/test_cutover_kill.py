@@ -109,7 +109,7 @@ def test_killed_after_the_commit_the_next_run_says_that_it_is_done(ready: psycop
 
 
 @pytest.mark.parametrize(
-    ("name", "when"), [("carry_back", "after"), ("_lock", "after"), ("_carry_rest", "after"), ("_restore", "after")]
+    ("name", "when"), [("carry_nearly_all", "after"), ("_lock", "after"), ("_carry_rest", "after"), ("_restore", "after")]
 )
 def test_a_way_back_killed_before_its_commit_is_done_by_the_next(ready: psycopg.Connection[Any], name: str, when: str) -> None:
     cut_over(NAME, declaration())

@@ -55,7 +55,7 @@ setattr(retire, name, die)
 with runtime():
     retire.retire_legacy(NAME, declaration(), safety=Safety(apply=True), as_of=database_now() + LATER)
 """
-POINTS = ["carry_back", "_record", "archive_bundle", "_proven", "_let_go", "remove_reverse_capture", "_drop"]
+POINTS = ["carry_nearly_all", "_record", "archive_bundle", "_proven", "_let_go", "remove_reverse_capture", "_drop"]
 SAMPLE = [("archive_bundle", "after"), ("_let_go", "after"), ("_drop", "after")]
 
 

@@ -125,7 +125,7 @@ def test_a_run_that_has_nothing_declared_for_it_says_so(pages: Pages) -> None:
 def test_a_run_that_is_deferred_for_too_long_fails_as_overdue(
     database: str, pages: Pages, declare: Callable[[str, str], None]
 ) -> None:
-    declare("create_partitions: {overdue_after: P1D}", "create_partitions: {overdue_after: PT1S}")
+    declare("create_partitions: {overdue_after: P2D}", "create_partitions: {overdue_after: PT1S}")
     with holding_the_run_lock(database):
         create_partitions()
         time.sleep(1.1)
