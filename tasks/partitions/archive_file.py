@@ -27,7 +27,7 @@ from tasks.core.settings import database_url
 from tasks.core.sqlfiles import compose, fetch_one
 from tasks.partitions.archive_proof import parquet_module
 from tasks.partitions.figures import FORMAT, Column, Figures, joined
-from tasks.partitions.uploads import ArchiveTaken, address_of, archive_directory
+from tasks.partitions.uploads import ArchiveTaken, address_of, archive_directory, name_other
 
 
 @dataclass(eq=False)
@@ -255,20 +255,11 @@ def publish(job: Job, written: Any, manifest: str) -> None:
 
 
 def _require_ours(job: Job, wanted: Mapping[str, Any]) -> None:
-    """Raise FolderTaken where a whole archive of another table stands there: of another database, or of a former table.
-
-    Oids coincide between databases; what tells those apart is their ledgers, which manifests of before do not name.
-    """
+    """Raise FolderTaken where a whole archive of another table stands there."""
     try:
-        found = json.loads(job.manifest.read_bytes())
-        is_same_ledger = found.get("ledger", wanted["ledger"]) == wanted["ledger"]
-        same = is_same_ledger and all(found[key] == wanted[key] for key in ("table", "partition", "partition_oid"))
-        other = f"{found['partition']}{'' if is_same_ledger else ' of another database'}"
-        other += f" (oid {found['partition_oid']}, {found['rows']} rows)"
+        other = name_other(job.manifest.read_bytes(), wanted)
     except FileNotFoundError:
         return
-    except (ValueError, KeyError, TypeError, AttributeError):
-        same, other = False, "something else"
-    if not same:
+    if other:
         _remove_drafts(job)
         raise FolderTaken(str(job.relation), str(job.manifest), other)

@@ -118,17 +118,29 @@ def upload(partition: str, files: Sequence[Path], manifest: Path, archive: str, 
 
 
 def _require_ours(partition: str, one: StorageObject, wanted: Mapping[str, Any]) -> None:
-    """Raise ArchiveTaken where a whole archive of another table stands there: of another database, or of a former table."""
+    """Raise ArchiveTaken where a whole archive of another table stands there."""
     try:
-        found = json.loads(read_object(one))
-        same = all(found[key] == wanted[key] for key in ("table", "partition", "partition_oid"))
-        other = f"{found['partition']} (oid {found['partition_oid']}, {found['rows']} rows)"
+        other = name_other(read_object(one), wanted)
     except ObjectMissing:
         return
-    except (ValueError, KeyError, TypeError):
-        same, other = False, "something else"
-    if not same:
+    if other:
         raise ArchiveTaken(partition, str(one), other)
+
+
+def name_other(manifest: bytes, wanted: Mapping[str, Any]) -> str | None:
+    """Say whose a manifest is where it is not of the table of `wanted`: of another database, or of a former table.
+
+    Oids coincide between databases; what tells those apart is their ledgers, which manifests of before do not name.
+    """
+    try:
+        found = json.loads(manifest)
+        is_same_ledger = len({one["ledger"] for one in (found, wanted) if "ledger" in one}) < 2
+        if is_same_ledger and all(found[key] == wanted[key] for key in ("table", "partition", "partition_oid")):
+            return None
+        where = "" if is_same_ledger else " of another database"
+        return f"{found['partition']}{where} (oid {found['partition_oid']}, {found['rows']} rows)"
+    except (ValueError, KeyError, TypeError):
+        return "something else"
 
 
 def _put(partition: str, path: Path, one: StorageObject, content_type: str) -> None:

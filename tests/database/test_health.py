@@ -220,12 +220,17 @@ def test_a_partitioned_table_without_row_level_security_that_the_api_reaches_is_
     assert finding.remedy == "alter table app.readings enable row level security;"
 
 
-def test_a_pending_detach_is_found(dsn: str) -> None:
+def leave_pending(dsn: str) -> None:
+    """Let a reader keep a detach from being finished."""
     with psycopg.connect(dsn) as reader, psycopg.connect(dsn, autocommit=True) as conn:
         reader.execute("select from app.readings limit 1")
         conn.execute("set lock_timeout = '100ms'")
         with pytest.raises(psycopg.errors.LockNotAvailable):
             conn.execute("alter table app.readings detach partition app.p1 concurrently")
+
+
+def test_a_pending_detach_is_found(dsn: str) -> None:
+    leave_pending(dsn)
 
     assert (found("pending-detach").object, found("pending-detach").level) == ("app.p1", "critical")
 

@@ -16,7 +16,7 @@ from tasks.core.ledger import run_exclusively
 from tasks.health.facts import HiddenFacts
 from tasks.health.text import describe
 from tests.database import test_health
-from tests.database.test_health import DECLARED_MIGRATION, TABLE, VIEW, declare, execute, found, report
+from tests.database.test_health import DECLARED_MIGRATION, TABLE, VIEW, declare, execute, found, leave_pending, report
 
 DAY = timedelta(days=1)
 dsn, superuser = test_health.dsn, test_health.superuser
@@ -86,14 +86,6 @@ def test_the_index_that_a_run_is_building_is_no_finding_while_it_runs(dsn: str) 
     assert building(f"index:{TABLE}") == ["app.other_n"]
     assert building(f"create:{TABLE}") == ["app.other_n", "app.readings_kind"]
     assert objects("invalid-index") == ["app.other_n", "app.readings_kind"]
-
-
-def leave_pending(dsn: str) -> None:
-    with psycopg.connect(dsn) as reader, psycopg.connect(dsn, autocommit=True) as conn:
-        reader.execute("select from app.readings limit 1")
-        conn.execute("set lock_timeout = '100ms'")
-        with pytest.raises(psycopg.errors.LockNotAvailable):
-            conn.execute("alter table app.readings detach partition app.p1 concurrently")
 
 
 def test_the_detach_that_a_run_waits_with_is_no_finding_while_it_runs(dsn: str) -> None:
