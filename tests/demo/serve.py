@@ -62,6 +62,8 @@ def _start(screen: Screen, ready: Stage) -> str:
         with screen.step("Prefect server started"):
             url = api.result()
     environment = {**os.environ, "PREFECT_API_URL": url, "DATABASE_URL": ready.dsn, "DO_NOT_TRACK": "1"}
+    # What runs leave, a failed one's pickled exception among it, lies in .data like everything else, and goes with the next start.
+    environment["PREFECT_HOME"] = str(ready.folder / "prefect")
     # Whoever presses Run looks at the page and waits: the worker asks for runs more often than every 15 s.
     environment["PREFECT_WORKER_QUERY_SECONDS"] = "2"
     with screen.step("schema migrations"):
