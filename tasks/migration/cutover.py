@@ -24,7 +24,7 @@ from tasks.gates.evidence import read_state
 from tasks.gates.gate import pass_gate
 from tasks.gates.store import newest_verdict, require_verdict
 from tasks.gates.verdict import GateBlocked, VerdictMissing, VerdictStale, blocked
-from tasks.migration.approval import State, close, require_approval
+from tasks.migration.approval import ApprovalMissing, State, close, read_open, require_approval, why_invalid
 from tasks.migration.backfill import attached_bounds, drain
 from tasks.migration.backup import ARCHIVE, try_backups
 from tasks.migration.capture import queue_length, remove_capture, require_generation
@@ -310,8 +310,11 @@ def _look_for_verdict(conn: Connection, job: _Cutover) -> None:
 def _state(conn: Connection, job: _Cutover) -> State:
     """Return what an approval is held against, as this transaction sees it."""
     state, _ = read_state(conn, job.name, job.declaration)
-    quarantined = sum(row["rows"] for row in fetch(conn, "migration/count_quarantined", migration=job.name))
-    return State(state.fingerprint, job.migration.mapping_version, quarantined)
+    return State(state.fingerprint, job.migration.mapping_version, _quarantined(conn, job))
+
+
+def _quarantined(conn: Connection, job: _Cutover) -> int:
+    return sum(row["rows"] for row in fetch(conn, "migration/count_quarantined", migration=job.name))
 
 
 def _drain_down(job: _Cutover) -> None:
@@ -329,9 +332,11 @@ def _attempt(conn: Connection, job: _Cutover, attached: Sequence[Bounds]) -> Non
     with _planned_once(conn):
         applied = _drain_while_open(conn, job, attached)
         _require_few(conn, job)
+        _require_covered(conn, job)
         _lock(conn, job)
         _require_few(conn, job)
         _apply_rest(conn, job, attached, applied)
+        _require_covered(conn, job)
     _swap(conn, job, legacy)
     if job.is_rehearsal:
         raise _Rehearsed
@@ -417,6 +422,16 @@ def _require_few(conn: Connection, job: _Cutover) -> None:
     waiting = queue_length(conn, job.name)
     if waiting > MOST_LEFT:
         raise CutoverBehind(job.name, waiting)
+
+
+def _require_covered(conn: Connection, job: _Cutover) -> None:
+    """Refuse where this transaction has put more into quarantine than was approved; asked before the locks too, for its plan."""
+    if job.is_rehearsal:
+        return
+    approved = read_open(conn, job.name)
+    why_not = why_invalid(approved, replace(approved.state, quarantined_rows=_quarantined(conn, job)))
+    if why_not:
+        raise ApprovalMissing(job.name, why_not, f"Run migrate for {job.name} to ask for it.")
 
 
 def _apply_rest(conn: Connection, job: _Cutover, attached: Sequence[Bounds], applied: _Applied) -> None:

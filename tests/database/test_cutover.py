@@ -30,6 +30,11 @@ from tests.catalog import describe
 from tests.conftest import Server
 from tests.ready import NAME, TARGET, consent, declaration, ready_database
 
+#: Captured, and refused by its mapping: its event time is infinite.
+REFUSED_ROW = (
+    "insert into monitoring.monitoring_events (id, event_type, source, timestamp, data)"
+    " values (gen_random_uuid(), 't', 's', 'infinity', '{}')"
+)
 TABLES = ("monitoring_events", "validation_metrics", "cache_metrics_monitoring", "events", "dlq_table")
 
 
@@ -151,6 +156,25 @@ def test_more_quarantined_rows_than_approved_need_another_approval(ready: psycop
 
     with pytest.raises(ApprovalMissing, match=r"quarantine holds \d+ more rows?"):
         cut_over(NAME, declaration())
+
+
+def test_what_the_cutovers_own_drain_quarantines_counts_against_the_approval(
+    ready: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that come in after the consent was looked at, and that no drain before the transaction has seen."""
+    monkeypatch.setattr(cutover, "_drain_down", lambda _: None)
+    held = "select count(*) from maintenance.quarantine"
+    ready.execute(f"update maintenance.approval_request set quarantined_rows = ({held}) + 1")
+    ready.execute(REFUSED_ROW)
+    ready.execute(REFUSED_ROW)
+    before = describe(ready)
+
+    with pytest.raises(ApprovalMissing, match="quarantine holds 1 more row"):
+        cut_over(NAME, declaration())
+
+    assert describe(ready) == before
+    ready.execute("update maintenance.approval_request set quarantined_rows = quarantined_rows + 1")
+    assert getattr(cut_over(NAME, declaration()), "outcome", None) == "cut over"
 
 
 def test_a_capture_trigger_that_was_off_ends_the_cutover(
