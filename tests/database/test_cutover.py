@@ -163,8 +163,9 @@ def test_what_the_cutovers_own_drain_quarantines_counts_against_the_approval(
 ) -> None:
     """Rows that come in after the consent was looked at, and that no drain before the transaction has seen."""
     monkeypatch.setattr(cutover, "_drain_down", lambda _: None)
-    held = "select count(*) from maintenance.quarantine"
-    ready.execute(f"update maintenance.approval_request set quarantined_rows = ({held}) + 1")
+    ready.execute(
+        "update maintenance.approval_request set quarantined_rows = (select count(*) + 1 from maintenance.quarantine)"
+    )
     ready.execute(REFUSED_ROW)
     ready.execute(REFUSED_ROW)
     before = describe(ready)
